@@ -1,0 +1,57 @@
+# Everything a person does with the source tree. POSIX make; works with the GNU make 3.81 of macOS.
+
+PYTHON = python3
+ARGS =
+V = .venv/bin/
+SETUP = scripts/require_python.sh $(PYTHON) && $(PYTHON) scripts/setup.py
+
+.PHONY: help setup setup-dev demo check fmt test test-long bench lock docs translations clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make .venv with the command .venv/bin/ultralab (PYTHON=python3.12 chooses who runs the set-up)
+	@$(SETUP)
+
+setup-dev: ## The same, with what tests and checks need
+	@$(SETUP) --dev
+
+demo: setup ## From nothing to a finished experiment on a real model (ARGS="--home DIR")
+	@$(V)ultralab demo $(ARGS)
+
+check: setup-dev ## Style, types, floors, translations, reference, addresses
+	$(V)ruff check .
+	$(V)ruff format --check .
+	$(V)mypy
+	$(V)lint-imports --no-cache
+	$(V)python scripts/translations.py check
+	$(V)python scripts/write_reference.py --check
+	$(V)python scripts/addresses.py
+
+fmt: setup-dev ## Format the code and mend what can be mended by itself
+	$(V)ruff check --fix-only .
+	$(V)ruff format .
+
+test: setup-dev ## The tests (under 15 minutes on two cores; ARGS="tests/unit -k name")
+	$(V)python -m pytest -m "not slow" $(ARGS)
+
+test-long: setup-dev ## Kill, soak and framework tests (under 40 minutes)
+	@$(V)python -m pytest -m slow $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "0 passed, 0 failed"; }
+
+bench: setup-dev ## Measure start-up against its limit
+	@$(V)python benchmarks/startup.py
+
+lock: setup-dev ## Compile requirements/*.txt anew (ARGS=--upgrade takes the newest versions)
+	$(V)python scripts/lock.py $(ARGS)
+
+docs: setup-dev ## Write docs/reference from the code
+	$(V)python scripts/write_reference.py
+
+translations: setup-dev ## Collect new sentences into the catalogues and compile them
+	$(V)python scripts/translations.py extract
+	$(V)python scripts/translations.py update
+	$(V)python scripts/build_translations.py
+
+clean: ## Remove what was made: environment, caches, the demo's lab stays
+	rm -rf .venv .setup dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

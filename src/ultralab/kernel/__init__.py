@@ -1,0 +1,1 @@
+"""The ground floor: errors, ids, units, text, language, progress, checks, plugins. Standard library only."""

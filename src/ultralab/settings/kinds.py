@@ -1,0 +1,107 @@
+"""The kinds of values that a setting may have: how one is recognised in TOML and in a command's text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ultralab.kernel.language import N_, _
+from ultralab.kernel.units import parse_bytes
+
+Value = str | int | bool | tuple[str, ...]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of value. ``expects`` (a message id) completes "must be …".
+
+    ``read`` turns a TOML value into ours, ``from_text`` a command's text into a TOML value; both raise ValueError.
+    """
+
+    expects: str
+    read: Callable[[object], Value]
+    from_text: Callable[[str], object]
+
+    def wanted(self) -> str:
+        """What is expected, translated."""
+        return _(self.expects)
+
+
+def _truth(value: object) -> bool:
+    if value is not True and value is not False:
+        raise ValueError
+    return value is True
+
+
+def _truth_from_text(text: str) -> bool:
+    words = {"true": True, "on": True, "yes": True, "1": True, "false": False, "off": False, "no": False, "0": False}
+    if text.strip().lower() not in words:
+        raise ValueError(text)
+    return words[text.strip().lower()]
+
+
+def _line(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not _NAME.match(value):
+        raise ValueError
+    return value
+
+
+def _size(value: object) -> int:
+    if isinstance(value, str):
+        return parse_bytes(value)
+    return _whole(value, 0, 2**63)
+
+
+def _size_from_text(text: str) -> object:
+    parse_bytes(text)
+    return text.strip()
+
+
+def _names(value: object) -> tuple[str, ...]:
+    names = tuple(_name(item) for item in value) if isinstance(value, list) else None
+    if names is None or len(set(names)) != len(names):
+        raise ValueError
+    return names
+
+
+def _names_from_text(text: str) -> list[str]:
+    return [part.strip(" \"'") for part in text.strip().strip("[]").split(",") if part.strip(" \"'")]
+
+
+def _whole(value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError
+    return value
+
+
+def whole(low: int, high: int, expects: str) -> Kind:
+    """A whole number from ``low`` to ``high``."""
+    return Kind(expects, lambda value: _whole(value, low, high), int)
+
+
+def choice(*allowed: str) -> Kind:
+    """One of some words."""
+
+    def read(value: object) -> str:
+        if value not in allowed:
+            raise ValueError
+        return str(value)
+
+    return Kind(" | ".join(f'"{word}"' for word in allowed), read, str.strip)
+
+
+TRUTH: Final = Kind(N_("true or false"), _truth, _truth_from_text)
+LINE: Final = Kind(N_("text on one line"), _line, str)
+NAME: Final = Kind(N_("a name in lower case"), _name, str.strip)
+SIZE: Final = Kind(N_('a size such as "2GiB", or bytes as a whole number'), _size, _size_from_text)
+NAMES: Final = Kind(N_('a list of names, such as ["mlflow"]'), _names, _names_from_text)

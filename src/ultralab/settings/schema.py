@@ -1,0 +1,141 @@
+"""The one schema of the settings. Everything else (the file, its errors, the reference) is drawn from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from ultralab.kernel.language import N_
+from ultralab.settings.kinds import LINE, NAME, NAMES, SIZE, TRUTH, Kind, Value, choice, whole
+
+
+def _setting(kind: Kind, default: object, description: str) -> Any:
+    """A field whose default is written as TOML has it; the dataclass holds what ``kind`` reads from it."""
+    return dataclasses.field(
+        default=kind.read(default), metadata={"kind": kind, "default": default, "description": description}
+    )
+
+
+@dataclass(frozen=True)
+class GitSettings:
+    """``[git]``."""
+
+    auto_commit: bool = _setting(TRUTH, True, N_("Whether ultralab commits the documents that it writes in the lab."))
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """``[engines]``. ``context`` in tokens; ``threads`` 0 means one per performance core."""
+
+    default: str = _setting(NAME, "llamacpp", N_("The engine that runs a model where nothing else is asked for."))
+    context: int = _setting(
+        whole(128, 16_777_216, N_("a whole number of tokens, at least 128")),
+        2048,
+        N_("Context length in tokens where nothing else is asked for."),
+    )
+    threads: int = _setting(
+        whole(0, 1024, N_("a whole number from 0 to 1024")),
+        0,
+        N_("Processor threads of an engine; 0 means one per performance core."),
+    )
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """``[memory]``. ``reserve`` in bytes."""
+
+    reserve: int = _setting(
+        SIZE, "2GiB", N_("Memory that models never get: it is left to the system and your other programs.")
+    )
+
+
+@dataclass(frozen=True)
+class ExperimentSettings:
+    """``[experiments]``."""
+
+    trackers: tuple[str, ...] = _setting(NAMES, ["mlflow"], N_("Where runs are recorded besides the lab's own files."))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of a lab; the defaults are what holds where ``lab.toml`` says nothing."""
+
+    language: str = _setting(
+        choice("auto", "en", "zh_CN"), "auto", N_("Language of messages and documents; auto follows the system.")
+    )
+    author: str = _setting(LINE, "", N_("The name that documents carry; empty means your user name."))
+    git: GitSettings = GitSettings()
+    engines: EngineSettings = EngineSettings()
+    memory: MemorySettings = MemorySettings()
+    experiments: ExperimentSettings = ExperimentSettings()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting for the reference: dotted key, what it takes, its default as TOML has it, one sentence.
+
+    ``type`` and ``description`` are message ids: translate them where they are shown.
+    """
+
+    key: str
+    type: str
+    default: str | int | bool | list[str]
+    description: str
+
+
+_SECTIONS: Final[Mapping[str, type]] = {
+    "": Settings,
+    "git": GitSettings,
+    "engines": EngineSettings,
+    "memory": MemorySettings,
+    "experiments": ExperimentSettings,
+}
+
+
+def _fields() -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    for section, schema in _SECTIONS.items():
+        for field in dataclasses.fields(schema):
+            if "kind" in field.metadata:
+                yield f"{section}.{field.name}" if section else field.name, field
+
+
+@cache
+def kinds() -> Mapping[str, Kind]:
+    """The kind of each setting, by dotted key, in the order of the file."""
+    return {key: field.metadata["kind"] for key, field in _fields()}
+
+
+def sections() -> tuple[str, ...]:
+    """The names of the tables."""
+    return tuple(name for name in _SECTIONS if name)
+
+
+def describe() -> tuple[Field, ...]:
+    """Every setting, for the reference and for the ``config`` command, in the order of the file."""
+    return tuple(
+        Field(key, field.metadata["kind"].expects, field.metadata["default"], field.metadata["description"])
+        for key, field in _fields()
+    )
+
+
+def build(found: Mapping[str, Value]) -> Settings:
+    """Settings from values that were read, by dotted key; the rest are defaults."""
+    by_section: dict[str, dict[str, Value]] = {name: {} for name in _SECTIONS}
+    for key, value in found.items():
+        section, _dot, name = key.rpartition(".")
+        by_section[section][name] = value
+    inner: dict[str, Any] = {name: _SECTIONS[name](**by_section[name]) for name in sections()}
+    return Settings(**inner | by_section[""])
+
+
+def values(settings: Settings) -> dict[str, str | int | bool | list[str]]:
+    """What holds, by dotted key, fit for JSON (sizes in bytes)."""
+    found: dict[str, str | int | bool | list[str]] = {}
+    for key in kinds():
+        section, _dot, name = key.rpartition(".")
+        value: Value = getattr(getattr(settings, section) if section else settings, name)
+        found[key] = list(value) if isinstance(value, tuple) else value
+    return found

@@ -1,0 +1,63 @@
+"""The one door to environment variables. Each one that ultralab reads is listed here, for the reference."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from ultralab.kernel.language import N_
+
+VARIABLES: Final = {
+    "ULTRALAB_HOME": N_("The lab's folder. Default: ~/ultralab."),
+    "ULTRALAB_LANG": N_("The language of messages and documents: en or zh_CN."),
+    "ULTRALAB_STATE": N_("Where this machine's own state is kept (the memory ledger, shared by all labs)."),
+    "ULTRALAB_DEBUG": N_("Set to 1 to see Python tracebacks behind error messages."),
+    "NO_COLOR": N_("Set to anything to switch colours off (https://no-color.org)."),
+}
+
+
+def read(name: str) -> str | None:
+    """One variable of :data:`VARIABLES`; None where it is unset or empty."""
+    if name not in VARIABLES:
+        raise KeyError(name)
+    return os.environ.get(name) or None
+
+
+def locale_variables() -> Mapping[str, str]:
+    """The POSIX locale variables that are set."""
+    return {name: os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)}
+
+
+def user_name() -> str:
+    """Who is working here, as the system says; ``unknown`` where it does not."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or _account_name()
+
+
+def for_child(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment for a child process: this one's, plus ``extra``."""
+    return {**os.environ, **(extra or {})}
+
+
+def set_default(name: str, value: str) -> None:
+    """Set a variable that a third-party library reads at import, unless the user set it."""
+    os.environ.setdefault(name, value)
+
+
+def _account_name() -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "unknown"
+
+
+def take(name: str) -> str:
+    """Read and remove a variable that one ultralab process set for another. Raises KeyError."""
+    return os.environ.pop(name)
+
+
+def choose_gettext_language(language: str) -> None:
+    """Tell the standard library's gettext (which click asks) which language to look for."""
+    os.environ["LANGUAGE"] = language

@@ -1,0 +1,16 @@
+"""Where this machine's own state lives, shared by every lab of this user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+
+from ultralab.system import environ
+
+
+def machine_state() -> Path:
+    """``$ULTRALAB_STATE``, else the platform's folder for a user's state."""
+    if chosen := environ.read("ULTRALAB_STATE"):
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_state_dir("ultralab", appauthor=False))

@@ -1,0 +1,34 @@
+"""Locks between processes: one file per thing that only one may do at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ultralab.kernel.errors import Busy
+from ultralab.kernel.language import _
+
+
+@contextmanager
+def exclusive(path: Path, what: str, timeout: float = 600) -> Iterator[None]:
+    """Hold the lock file ``path``; the system frees it when this process ends, however it ends.
+
+    ``what`` names the protected thing for the message (already translated). Raises Busy after ``timeout`` seconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout as error:
+        raise Busy(
+            _("Another ultralab process is busy with {what}.").format(what=what),
+            hint=_("Wait for it to finish and try again."),
+            path=str(path),
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,1 @@
+"""Sensors, one module each; registered as entry points in ``ultralab.samplers``."""

@@ -1,0 +1,52 @@
+"""An engine without a model: every answer follows from the request alone, at once. For tests, demonstrations of the
+interface, and developing what stands above the engines. It serves llama.cpp's dialect from a small process.
+
+It accepts any file. A file that starts with ``{`` is read as JSON and may ask for trouble: ``fail_load`` (a reason),
+``die_after`` (requests until the process kills itself), ``token_ms`` (time per token, default 0).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from ultralab import __version__
+from ultralab.engines.base import Availability, Capability, Client, Endpoint, Launch, LoadOptions
+from ultralab.kernel.language import N_
+from ultralab.planner.types import MemoryPlan, ModelShape
+
+_PROCESS_BYTES = 24_000_000  # an interpreter with a small HTTP server
+
+
+class Fake:
+    """The fake engine."""
+
+    name = "fake"
+    formats: frozenset[str] = frozenset({"gguf"})
+    capabilities: frozenset[Capability] = frozenset({"chat", "completion", "scoring"})
+
+    def availability(self) -> Availability:
+        """Always there."""
+        return Availability(f"fake {__version__}")
+
+    def plan(self, shape: ModelShape, options: LoadOptions) -> MemoryPlan:
+        """Only its own process: no weights are read."""
+        return MemoryPlan(0, 0, 0, _PROCESS_BYTES, 0.25, N_("the fake engine holds no weights"))
+
+    def launch(self, model: Path, options: LoadOptions, secret: str) -> Launch:
+        """Start ``engines.fake_child``."""
+        request = {"model": str(model), "context": options.context, "secret": secret}
+        return Launch(
+            argv=(sys.executable, "-m", "ultralab.engines.fake_child"),
+            environment={"ULTRALAB_ENGINE_REQUEST": json.dumps(request)},
+        )
+
+    def connect(self, endpoint: Endpoint) -> Client:
+        """It speaks llama.cpp's server dialect."""
+        from ultralab.engines.llamaserver import LlamaServerClient
+
+        return LlamaServerClient(endpoint)
+
+
+ENGINE = Fake()

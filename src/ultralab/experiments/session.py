@@ -1,0 +1,133 @@
+"""The records of an experiment while it runs: one owner, and every change is on disk before the next step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ultralab.engines.base import LoadOptions
+from ultralab.experiments import capsule, provenance
+from ultralab.experiments.bench import Bench, Subject
+from ultralab.experiments.spec import SpecFile
+from ultralab.experiments.types import Expected, ExperimentRecord, RunRecord, Status
+from ultralab.kernel.errors import UltralabError
+from ultralab.kernel.ids import new_id
+from ultralab.models.types import ModelRecord
+from ultralab.system import clock, files
+
+
+@dataclass
+class Session:
+    """An experiment under way."""
+
+    file: SpecFile
+    bench: Bench
+    options: LoadOptions
+    folder: Path
+    experiment: ExperimentRecord
+    runs: dict[str, RunRecord]
+
+    def run_folder(self, label: str) -> Path:
+        """The folder of one run."""
+        return capsule.run_folder(self.folder, self.runs[label].id)
+
+    def change(self, label: str, **changes: object) -> RunRecord:
+        """Change a run's record and write it."""
+        self.runs[label] = replace(self.runs[label], **changes)  # type: ignore[arg-type]
+        capsule.write_run(self.folder, self.runs[label])
+        return self.runs[label]
+
+    def made(self, label: str, record: ModelRecord) -> None:
+        """Note which model a run measures, once it exists."""
+        self.change(label, **_model_facts(record))
+
+    def mark(self, label: str, status: Status, problem: str) -> None:
+        """End a run that did not finish. A disk too full even for that must not hide the first error."""
+        try:
+            self.change(label, status=status, ended=clock.now().isoformat(), problem=problem)
+        except UltralabError:
+            self.runs[label] = replace(self.runs[label], status=status, problem=problem)
+
+    def end(self, status: Status, problem: str) -> None:
+        """End the experiment."""
+        self.experiment = replace(self.experiment, status=status, ended=clock.now().isoformat(), problem=problem)
+        capsule.write_experiment(self.folder, self.experiment)
+
+
+def begin(
+    file: SpecFile,
+    subjects: Sequence[Subject],
+    bench: Bench,
+    expected: Mapping[str, Expected],
+    options: LoadOptions,
+) -> Session:
+    """Make the capsule: the file as it was, a record of the experiment and one of each run. Raises DiskFull."""
+    started = clock.now()
+    experiment_id = new_id(started)
+    folder = capsule.folder_of(bench.home, file.spec.experiment, experiment_id)
+    files.write(folder / "experiment.yaml", file.text)
+    files.write(folder / Path(file.spec.quality.text).name, file.quality_text)
+    inputs = (folder / "experiment.yaml", folder / Path(file.spec.quality.text).name)
+    bench.keep(inputs, f"Begin experiment {file.spec.experiment} {experiment_id}")
+    runs = {
+        subject.label: _new_run(file, subject, bench, options, experiment_id, expected[subject.label])
+        for subject in subjects
+    }
+    experiment = ExperimentRecord(
+        id=experiment_id,
+        kind=file.spec.experiment,
+        title=file.spec.title,
+        question=file.spec.question,
+        author=bench.author,
+        status="running",
+        started=started.isoformat(),
+        ended="",
+        spec_file=str(file.path),
+        spec_sha256=file.sha256,
+        tags=file.spec.tags,
+        provenance=provenance.provenance(bench.home, bench.machine),
+        runs=tuple(run.id for run in runs.values()),
+    )
+    for run in runs.values():
+        capsule.write_run(folder, run)
+    capsule.write_experiment(folder, experiment)
+    return Session(file, bench, options, folder, experiment, runs)
+
+
+def _new_run(
+    file: SpecFile, subject: Subject, bench: Bench, options: LoadOptions, experiment_id: str, expected: Expected
+) -> RunRecord:
+    return RunRecord(
+        id=f"{experiment_id}_{subject.label.lower()}",
+        experiment=experiment_id,
+        variant=subject.label,
+        reference=subject.target is None,
+        status="created",
+        started="",
+        ended="",
+        model_ref="",
+        model_title=subject.title,
+        model_sha256=(),
+        model_bytes=subject.shape.weight_bytes,
+        parameters=subject.shape.parameters,
+        bits_per_weight=8 * subject.shape.weight_bytes / subject.shape.parameters,
+        quantization=subject.label,
+        engine=bench.engine.name,
+        engine_version=bench.engine.availability().version,
+        options={"context": options.context, "threads": options.threads},
+        seed=file.spec.seed,
+        expected=expected,
+    )
+
+
+def _model_facts(record: ModelRecord) -> dict[str, object]:
+    return {
+        "model_ref": record.ref,
+        "model_title": record.title,
+        "model_sha256": tuple(part.sha256 for part in record.files),
+        "model_bytes": record.size,
+        "parameters": record.parameters,
+        "bits_per_weight": record.bits_per_weight,
+        "quantization": record.quantization,
+    }

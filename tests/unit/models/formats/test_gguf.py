@@ -1,0 +1,128 @@
+"""From a GGUF header to the shape the planner works with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.gguf_maker import ARR, I32, STR, U32, Tensor, gguf_bytes, small_keys, small_model
+from ultralab.kernel.errors import FileDamaged, Unsupported
+from ultralab.models.formats.base import ModelHeader
+from ultralab.models.formats.gguf import FORMAT
+from ultralab.planner.types import ModelShape
+
+
+def header_of(path: Path, content: bytes) -> ModelHeader:
+    path.write_bytes(content)
+    return FORMAT.read_header(path)
+
+
+def test_the_real_model(smollm2: Path) -> None:
+    header = FORMAT.read_header(smollm2)
+    assert header.shape == ModelShape(
+        architecture="llama", layers=30, embedding=576, feed_forward=1536, heads=9, kv_heads=3, key_dim=64,
+        value_dim=64, vocabulary=49152, trained_context=8192, parameters=134515008, weight_bytes=96576768,
+        bytes_per_token=96576768, attention="grouped",
+    )  # fmt: skip
+    assert (header.quantization, round(header.bits_per_weight, 4)) == ("Q4_1", 5.7437)
+    assert header.tensor_types == {"Q4_1": 66355200, "Q8_0": 30081024, "F32": 140544}
+    assert (header.format, header.licence) == ("gguf", "apache-2.0")
+
+
+def test_a_small_model(tmp_path: Path) -> None:
+    header = header_of(tmp_path / "m.gguf", small_model())
+    weights = 272 + 256 + 2304 + 3456
+    assert header.shape == ModelShape(
+        architecture="llama", layers=1, embedding=64, feed_forward=96, heads=4, kv_heads=2, key_dim=16, value_dim=16,
+        vocabulary=4, trained_context=128, parameters=256 + 64 + 4096 + 6144, weight_bytes=weights,
+        bytes_per_token=weights, attention="grouped",
+    )  # fmt: skip
+    assert header.quantization == "Q4_0"
+    assert header.tensor_types == {"Q4_0": 5760, "Q8_0": 272, "F32": 256}
+
+
+def test_an_embedding_that_is_only_looked_up_does_not_count_per_token(tmp_path: Path) -> None:
+    tensors = (
+        Tensor("token_embd.weight", (64, 10)),
+        Tensor("output.weight", (64, 10)),
+        Tensor("blk.0.ffn_up.weight", (64, 64), "Q4_0"),
+    )
+    shape = header_of(tmp_path / "m.gguf", gguf_bytes(small_keys(), tensors)).shape
+    assert (shape.weight_bytes, shape.bytes_per_token) == (2560 + 2560 + 2304, 2560 + 2304)
+
+
+def test_of_experts_only_the_used_ones_count_per_token(tmp_path: Path) -> None:
+    keys = small_keys(llama__expert_count=(U32, 8), llama__expert_used_count=(U32, 2))
+    tensors = (
+        Tensor("token_embd.weight", (64, 4)),
+        Tensor("blk.0.ffn_up_exps.weight", (64, 64, 8), "Q8_0"),
+        Tensor("blk.0.ffn_up_shexp.weight", (64, 64), "Q8_0"),
+    )
+    header = header_of(tmp_path / "m.gguf", gguf_bytes(keys, tensors))
+    assert header.shape.bytes_per_token == 1024 + 8 * 4352 // 4 + 4352
+    assert header.shape.parameters == 256 + 8 * 4096 + 4096
+    assert header.quantization == "Q8_0"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, ("grouped", 2)),
+        ({"llama__attention__head_count_kv": (ARR, (I32, [2, 2]))}, ("grouped", 2)),
+        ({"llama__attention__head_count_kv": (ARR, (I32, [2, 4]))}, ("unknown", 4)),
+        ({"llama__attention__sliding_window": (U32, 512)}, ("unknown", 2)),
+        ({"llama__attention__kv_lora_rank": (U32, 512)}, ("unknown", 2)),
+        ({"llama__ssm__state_size": (U32, 16)}, ("unknown", 2)),
+        ({"llama__attention__head_count_kv": (U32, 0)}, ("unknown", 0)),
+    ],
+)
+def test_attention_is_called_grouped_only_where_it_is(
+    tmp_path: Path, keys: dict[str, tuple[int, object]], expected: tuple[str, int]
+) -> None:
+    shape = header_of(tmp_path / "m.gguf", small_model(**keys)).shape
+    assert (shape.attention, shape.kv_heads) == expected
+
+
+def test_an_architecture_nobody_knows_has_unknown_attention(tmp_path: Path) -> None:
+    raw = small_model().replace(b"llama", b"lamma")
+    assert header_of(tmp_path / "m.gguf", raw).shape.attention == "unknown"
+
+
+def test_key_and_value_sizes_of_their_own(tmp_path: Path) -> None:
+    keys = {"llama__attention__key_length": (U32, 192), "llama__attention__value_length": (U32, 128)}
+    shape = header_of(tmp_path / "m.gguf", small_model(**keys)).shape
+    assert (shape.key_dim, shape.value_dim) == (192, 128)
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"split__count": (U32, 9)}, "one of 9 parts"),
+        ({"general__type": (STR, "adapter")}, "'adapter'"),
+        ({"general__architecture": (U32, 1)}, "no language model"),
+        ({"llama__block_count": (U32, 0)}, "llama.block_count"),
+        ({"general__architecture": (STR, "clip")}, "clip.embedding_length"),
+    ],
+)
+def test_what_is_no_whole_language_model(tmp_path: Path, keys: dict[str, tuple[int, object]], said: str) -> None:
+    with pytest.raises(Unsupported) as caught:
+        header_of(tmp_path / "m.gguf", small_model(**keys))
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_vocabulary_alone_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="vocabulary only"):
+        header_of(tmp_path / "m.gguf", gguf_bytes(small_keys()))
+
+
+@pytest.mark.parametrize("value", [(I32, -3), (STR, "many"), (ARR, (I32, [-1]))])
+def test_absurd_numbers_are_damage(tmp_path: Path, value: tuple[int, object]) -> None:
+    with pytest.raises(FileDamaged, match=r"llama\.block_count is"):
+        header_of(tmp_path / "m.gguf", small_model(llama__block_count=value))
+
+
+def test_control_characters_of_a_title_never_reach_a_terminal(tmp_path: Path) -> None:
+    header = header_of(tmp_path / "m.gguf", small_model(general__name=(STR, "a\x1b[31mb")))
+    assert header.title == "a\N{REPLACEMENT CHARACTER}[31mb"

@@ -1,0 +1,40 @@
+"""Every room's checks, gathered for doctor and selftest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ultralab.app.lab import machine_ledger, open_lab
+from ultralab.kernel.checks import Check
+from ultralab.settings import is_lab
+
+
+def doctor_checks(home: Path) -> tuple[Check, ...]:
+    """Is this installation healthy, and the lab at ``home`` if there is one?"""
+    from ultralab.engines import checks as engines
+    from ultralab.machine import checks as machine
+    from ultralab.machine import read_machine
+    from ultralab.memory import checks as memory
+
+    ledger = machine_ledger(read_machine(measure=False), 0)
+    general = (*machine.doctor_checks(), *memory.doctor_checks(ledger), *engines.doctor_checks())
+    return (*general, *_lab_checks(home)) if is_lab(home) else general
+
+
+def _lab_checks(home: Path) -> tuple[Check, ...]:
+    from ultralab.models import doctor_checks as models
+    from ultralab.pages import checks as pages
+    from ultralab.settings import checks as settings
+
+    valid = settings.doctor_checks(home)
+    if any(check.run().verdict == "fail" for check in valid):
+        return valid  # a lab whose settings cannot be read cannot be opened
+    return (*valid, *pages.doctor_checks(home), *models(open_lab(home).library))
+
+
+def selftest_checks(home: Path) -> tuple[Check, ...]:
+    """Does what ultralab claims hold on this machine? The engines are tried with a model of the lab's library."""
+    from ultralab.app.engine_check import engine_checks
+    from ultralab.machine import checks as machine
+
+    return (*machine.selftest_checks(), *engine_checks(open_lab(home) if is_lab(home) else None))

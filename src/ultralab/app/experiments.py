@@ -1,0 +1,103 @@
+"""The experiments' verbs: wiring an experiment file to the library, an engine, the ledger, trackers and samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from ultralab.app import models as model_verbs
+from ultralab.app.lab import Lab
+from ultralab.engines import engine, engine_plugins
+from ultralab.kernel import plugins
+from ultralab.kernel.errors import RequestError
+from ultralab.kernel.language import _
+from ultralab.kernel.progress import Progress
+
+if TYPE_CHECKING:
+    from ultralab.experiments.bench import Made, Result, Subject
+    from ultralab.experiments.spec import SpecFile
+    from ultralab.experiments.trackers.base import Tracker
+    from ultralab.experiments.types import Expected
+    from ultralab.models import ModelRecord
+    from ultralab.monitor import Sampler
+
+Announce = Callable[[Sequence[tuple["Subject", "Expected"]]], None]
+
+
+def load(path: Path) -> SpecFile:
+    """Read an experiment file. Raises NotFound, FileAccess, InvalidSpec."""
+    from ultralab.experiments.spec import load_spec
+    from ultralab.models import QUANTIZATIONS
+
+    return load_spec(path, engines=[plugin.name for plugin in engine_plugins()], quantizations=QUANTIZATIONS)
+
+
+def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _expected: None) -> Result:
+    """Run an experiment file in a lab; ``announce`` gets the predictions. Raises what the rooms raise."""
+    from ultralab.experiments.bench import Bench
+    from ultralab.experiments.run import run_experiment
+
+    file = load(path)
+    bench = Bench(
+        home=lab.home,
+        machine=lab.machine,
+        ledger=lab.ledger,
+        engine=engine(file.spec.engine),
+        author=lab.author,
+        language=lab.language,
+        keep=lab.keep,
+        trackers=[partial(_tracker, lab, name) for name in file.spec.trackers],
+        samplers=_samplers(),
+        announce=announce,
+    )
+    result = run_experiment(file, _subjects(lab, file, progress), bench, progress)
+    model_verbs.write_pages(lab)
+    return result
+
+
+def _subjects(lab: Lab, file: SpecFile, progress: Progress) -> list[Subject]:
+    """The reference as it came, then one subject per variant."""
+    from ultralab.experiments.bench import Made, Subject
+    from ultralab.models.planned import planned_header
+
+    record = model_verbs.find_or_pull(lab, file.spec.model, progress)
+    path, header = model_verbs.header_of(lab, record)
+    if record.quantization in file.spec.variants:
+        raise RequestError(
+            _("{title} is {name} already: it is the reference of this experiment.").format(
+                title=record.title, name=record.quantization
+            ),
+            hint=_("Take {name} out of the variants.").format(name=record.quantization),
+        )
+    reference = Made(record, path, header.shape)
+    subjects = [Subject(record.quantization, record.title, None, header.shape, lambda _progress: reference)]
+    for target in file.spec.variants:
+        shape = planned_header(path, target).shape
+        subjects.append(Subject(target, record.title, target, shape, partial(_make, lab, record, target)))
+    return subjects
+
+
+def _make(lab: Lab, parent: ModelRecord, target: str, progress: Progress) -> Made:
+    from ultralab import models
+    from ultralab.experiments.bench import Made
+
+    record = models.quantize(lab.library, parent, target, lab.formats, progress)
+    path, header = model_verbs.header_of(lab, record)
+    return Made(record, path, header.shape)
+
+
+def _tracker(lab: Lab, name: str) -> Tracker:
+    assert name == "mlflow", "the schema of the experiment file allows no other"
+    from ultralab.experiments.trackers.mlflow import MlflowTracker
+
+    return MlflowTracker(lab.home / "state" / "mlflow.db", lab.home / "store" / "mlflow_artifacts")
+
+
+def _samplers() -> list[Callable[[int], Sampler]]:
+    group = "ultralab.samplers"
+    return [
+        cast("Callable[[int], Sampler]", plugins.load(group, plugin.name, _("sampler")))
+        for plugin in plugins.installed(group)
+    ]

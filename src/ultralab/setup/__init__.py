@@ -1,0 +1,1 @@
+"""First run, demo, doctor, selftest: what a new user meets first."""

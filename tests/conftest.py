@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,11 @@ CACHE = Path(__file__).resolve().parents[1] / ".setup" / "test-models"
 
 
 @pytest.fixture(autouse=True)
-def own_machine_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_machine_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the lab or the memory ledger of the person who runs it."""
     monkeypatch.setenv("ULTRALAB_STATE", str(tmp_path_factory.mktemp("machine")))
     monkeypatch.delenv("ULTRALAB_HOME", raising=False)
     monkeypatch.delenv("ULTRALAB_LANG", raising=False)
-    yield
 
 
 @pytest.fixture(scope="session")

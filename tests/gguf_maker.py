@@ -180,5 +180,3 @@ def _weights(rng: random.Random, name: str, shape: Sequence[int]) -> bytes:
     count = math.prod(shape)
     numbers = [1.0] * count if "norm" in name else [rng.gauss(0, 0.05) for _ in range(count)]
     return struct.pack(f"<{count}f", *numbers)
-
-

@@ -154,7 +154,7 @@ def show_(request: Request, experiment: str) -> None:
 
     def draw(out: Console) -> None:
         out.print(f"[bold]{record.title}[/]  {record.id}  {_(_STATUS[record.status])}")
-        draw_comparison(out, runs)
+        draw_comparison(out, folder, runs)
         out.print(str(folder), soft_wrap=True, style="dim")
 
     show(request, data, draw)

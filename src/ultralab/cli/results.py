@@ -44,9 +44,9 @@ def draw_expected(console: Console, expected: Sequence[tuple[Subject, Expected]]
     console.print(_("* the reference.  Basis: {basis}.").format(basis="; ".join(sorted(bases))), style="dim")
 
 
-def draw_comparison(console: Console, runs: Sequence[RunRecord]) -> None:
+def draw_comparison(console: Console, folder: Path, runs: Sequence[RunRecord]) -> None:
     """What was measured, one line a run, and what is better in bold."""
-    from ultralab.experiments.report import comparison_rows
+    from ultralab.experiments.report import comparison_rows, read_scores
 
     rows = table(
         _("Variant"),
@@ -60,7 +60,7 @@ def draw_comparison(console: Console, runs: Sequence[RunRecord]) -> None:
         numbers=(1, 2, 3, 4, 5, 6, 7),
     )
     failed = []
-    for row in comparison_rows(runs):
+    for row in comparison_rows(runs, read_scores(folder, runs)):
         seen = row.measured
         label = f"{row.label} *" if row.run.reference else row.label
         if seen is None:
@@ -92,7 +92,7 @@ def draw_comparison(console: Console, runs: Sequence[RunRecord]) -> None:
 
 def draw_result(console: Console, result: Result) -> None:
     """The comparison, the paths, and what a person would type next."""
-    draw_comparison(console, result.runs)
+    draw_comparison(console, result.folder, result.runs)
     for warning in result.warnings:
         console.print(f"[yellow]{_('Warning')}:[/] {warning}")
     console.print()

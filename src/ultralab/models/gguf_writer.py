@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 
 import numpy as np
 from gguf import GGMLQuantizationType, LlamaFileType, quants
-from numpy.typing import NDArray  # noqa: TC002 - named in casts at run time
+from numpy.typing import NDArray
 
 from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.kernel.language import _

@@ -23,7 +23,7 @@ from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models import catalog
 from ultralab.models.fetch import Fetched
 from ultralab.models.formats.base import ModelHeader
-from ultralab.models.names import names_for, require_name
+from ultralab.models.names import names_for, require_name, title_for
 from ultralab.models.publish import publish, withdraw
 from ultralab.models.records import safe_file_name
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
@@ -170,6 +170,7 @@ def add_file(
     added_by: str,
     name: str | None = None,
     variant: str | None = None,
+    title: str = "",
     licence: str = "",
     source_url: str = "",
     source_sha256: str = "",
@@ -187,7 +188,7 @@ def add_file(
     record = ModelRecord(
         name=require_name(name or names.name),
         variant=require_name(variant or names.variant),
-        title=header.title,
+        title=title or title_for(fetched.name, header),
         family=family or names.family,
         format=header.format,
         architecture=header.shape.architecture,

@@ -10,6 +10,7 @@ from typing import Final
 from ultralab.kernel.errors import RequestError
 from ultralab.kernel.ids import is_name, slug
 from ultralab.kernel.language import _
+from ultralab.kernel.text import printable
 from ultralab.kernel.units import format_count
 from ultralab.models.formats.base import ModelHeader
 
@@ -42,6 +43,15 @@ def names_for(file_name: str, header: ModelHeader) -> Names:
     # "--" separates name and variant in the metadata's file names
     name = re.sub(r"-{2,}", "-", name)
     return Names(name, variant or slug(header.quantization, "original"), _family(name, header))
+
+
+def title_for(file_name: str, header: ModelHeader) -> str:
+    """What people read: the file's name where it says something (``SmolLM2-135M-Instruct``), else the header's title.
+
+    A header's title is often what a training script was called.
+    """
+    stem = split_quantization(file_name)[0]
+    return header.title if slug(stem, "") in _NAMELESS else printable(stem)
 
 
 def split_quantization(file_name: str) -> tuple[str, str]:

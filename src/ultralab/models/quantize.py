@@ -115,6 +115,7 @@ def _make(
         added_by=added_by,
         name=parent.name,
         variant=variant,
+        title=parent.title,
         licence=parent.licence,
         source_url=parent.source_url,
         derived=derived,

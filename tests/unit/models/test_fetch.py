@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.unit.models.web import Site, hang_up_after, serve, status
+
 from ultralab.kernel.errors import FetchFailed, FileDamaged, NotFound, RequestError, Unsupported
 from ultralab.kernel.progress import SILENT
 from ultralab.models.fetch import Fetched, Patience, fetch, key_of

@@ -9,15 +9,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-
 from tests.gguf_maker import STR, small_model
 from tests.unit.models.web import Site, serve
+
 from ultralab.kernel.checks import Finding
 from ultralab.kernel.errors import (
     AlreadyExists,
@@ -124,7 +125,7 @@ def test_a_pulled_model(library: Library, tmp_path: Path) -> None:
     ]
     path = model_path(library, record)
     assert path.read_bytes() == MODEL
-    assert os.readlink(path) == f"../../../blobs/sha256/{SHA256}"
+    assert path.readlink() == Path(f"../../../blobs/sha256/{SHA256}")
     assert (library.blobs / SHA256).stat().st_mode & 0o777 == 0o444
     assert (records(library), find(library, "tiny-7b"), find(library, "Tiny-7B:Q4_0")) == ((record,), record, record)
     assert read_record(library.metadata / "tiny-7b--q4_0.json") == record
@@ -248,7 +249,13 @@ def test_finding(library: Library, tmp_path: Path) -> None:
 
 def test_one_original_is_found_among_derived_ones(library: Library, tmp_path: Path) -> None:
     original = take(library, local(tmp_path))
-    derivation = {"parent": original.ref, "parent_sha256": SHA256, "tool": "t", "tool_version": "1", "quantization": "Q8_0"}
+    derivation = {
+        "parent": original.ref,
+        "parent_sha256": SHA256,
+        "tool": "t",
+        "tool_version": "1",
+        "quantization": "Q8_0",
+    }
     write_record(library.metadata, replace(original, variant="q8_0", derived=derivation))  # type: ignore[arg-type]
     assert find(library, "tiny-7b") == original
     assert [record.ref for record in records(library)] == ["tiny-7b:q4_0", "tiny-7b:q8_0"]
@@ -301,7 +308,7 @@ def test_a_lost_index_is_made_again(library: Library, tmp_path: Path, harm: str)
     assert rebuild(library) == 1
 
 
-BROKEN = {
+BROKEN: dict[str, Callable[[dict[str, Any]], str]] = {
     "no JSON": lambda data: "{",
     "no object": lambda data: "[]",
     "a field is missing": lambda data: json.dumps({key: value for key, value in data.items() if key != "parameters"}),

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, quants
-
 from tests.gguf_maker import F32, STR, U32, Tensor, gguf_bytes, small_keys, tiny_llama
+
 from ultralab.kernel.errors import FileDamaged, UnknownChoice, Unsupported
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models import QUANTIZATIONS, Library, ModelRecord, model_path, pull, quantize, records
@@ -64,7 +64,9 @@ def parent(library: Library, tmp_path: Path) -> ModelRecord:
         Tensor("blk.0.none.weight", (256, 0), "F32"),
         Tensor("output.weight", (256, 4), "F32", numbers(4, 256)),
     )
-    keys = small_keys(general__file_type=(U32, 0), general__quantized_by=(STR, "someone"), quantize__imatrix__file=(STR, "x"))
+    keys = small_keys(
+        general__file_type=(U32, 0), general__quantized_by=(STR, "someone"), quantize__imatrix__file=(STR, "x")
+    )
     path = tmp_path / "Rules-F32.gguf"
     path.write_bytes(gguf_bytes(keys, tensors))
     return take(library, path)
@@ -99,7 +101,7 @@ def test_each_type_changes_the_blocks_and_nothing_else(library: Library, parent:
 
 def test_the_keys_stay_but_for_those_about_quantization(library: Library, parent: ModelRecord) -> None:
     before, after = read(library, parent), read(library, make(library, parent, "Q5_1"))
-    kept = {key: value for key, value in before.values.items() if key not in ("quantize.imatrix.file",)}
+    kept = {key: value for key, value in before.values.items() if key != "quantize.imatrix.file"}
     assert after.values == {
         **kept,
         "general.file_type": 9,
@@ -112,7 +114,12 @@ def test_the_keys_stay_but_for_those_about_quantization(library: Library, parent
 def test_the_record_of_a_derived_model(library: Library, parent: ModelRecord) -> None:
     made = make(library, parent, " q8_0 ")
     content = model_path(library, made).read_bytes()
-    assert (made.ref, made.family, made.quantization, made.source) == ("rules:q8_0", parent.family, "Q8_0", "derived:rules:f32")
+    assert (made.ref, made.family, made.quantization, made.source) == (
+        "rules:q8_0",
+        parent.family,
+        "Q8_0",
+        "derived:rules:f32",
+    )
     assert made.derived == {
         "parent": "rules:f32",
         "parent_sha256": parent.files[0].sha256,
@@ -130,7 +137,7 @@ def test_the_same_input_gives_the_same_bytes(library: Library, parent: ModelReco
     first = make(library, parent, "Q4_0")
     other = Library(tmp_path / "other")
     again = make(other, take(other, model_path(library, parent)), "Q4_0")
-    assert again.files == first.files
+    assert [file.sha256 for file in again.files] == [file.sha256 for file in first.files]
 
 
 def test_what_was_made_is_not_made_again(library: Library, parent: ModelRecord) -> None:
@@ -169,7 +176,7 @@ def test_a_type_nobody_knows(library: Library, parent: ModelRecord) -> None:
     with pytest.raises(UnknownChoice) as caught:
         make(library, parent, "Q8")
     assert caught.value.hint.startswith("Did you mean Q8_0")
-    assert list(caught.value.data["known"] or []) == sorted(QUANTIZATIONS)
+    assert caught.value.data["known"] == sorted(QUANTIZATIONS)
 
 
 def test_numbers_that_are_none_are_refused_and_nothing_stays(library: Library, tmp_path: Path) -> None:

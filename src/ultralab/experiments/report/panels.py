@@ -158,7 +158,7 @@ def _scatter(
     axes: Axes, names: Names, *, points: Sequence[Point], title: str, x_title: str, ceiling: float = math.inf
 ) -> None:
     _frame(axes, names, title, x_title)
-    axes.set_xlim(*_limits([point.x for point in points], 0.16))
+    axes.set_xlim(*_limits([point.x for point in points], 0.21))
     axes.set_ylim(*_limits([value for point in points for value in (point.low, point.high)], 0.2, ceiling))
     _ticks(axes)
     for point in points:

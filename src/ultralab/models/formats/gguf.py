@@ -68,7 +68,7 @@ def summarize(raw: GgufHeader) -> ModelHeader:
     parameters = sum(tensor.elements for tensor in raw.tensors)
     return ModelHeader(
         format=FORMAT.name,
-        title=printable(str(values.get("general.name") or raw.path.stem)),
+        title=printable(str(values.get("general.name") or "")),
         licence=printable(str(values.get("general.license") or values.get("general.license.name") or "")),
         quantization=_dominant_type(raw.tensors),
         bits_per_weight=8 * weight_bytes / parameters,

@@ -21,7 +21,7 @@ class PathSource:
         """``rest`` is a path, ``~`` allowed, relative to the working directory."""
         path = Path(rest).expanduser()
         with files.explained(path):
-            path = path.resolve()
+            path = path.absolute()  # links are kept: a cache's link has the name, its target may be called by a hash
             if not path.exists():
                 raise NotFound(
                     _("There is no such file: {path}").format(path=path),

@@ -23,7 +23,7 @@ from ultralab.models.sources.ranged import open_ranged
 from ultralab.system import files, process
 
 _REFERENCE: Final = re.compile(
-    r"(?P<package>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==(?P<version>[A-Za-z0-9.!+_-]+))?(?::(?P<pattern>.+))?"
+    r"(?P<package>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==(?P<version>[A-Za-z0-9.!+_-]+))?(?::(?P<pattern>[^/:].*))?"
 )
 _DEFAULT_PATTERN: Final = "*.gguf"
 _PATIENCE_SECONDS: Final = 300

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.gguf_maker import ARR, I32, STR, U32, Tensor, gguf_bytes, small_keys, small_model
+
 from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.models.formats.base import ModelHeader
 from ultralab.models.formats.gguf import FORMAT

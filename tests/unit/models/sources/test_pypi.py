@@ -8,9 +8,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from tests.gguf_maker import small_model
 from tests.unit.models.web import Site, serve
+
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, Unsupported
 from ultralab.models import Library, pull
 from ultralab.models.formats.gguf import FORMAT
@@ -120,7 +120,7 @@ def test_the_contents_of_a_remote_archive_are_read_in_parts() -> None:
             archive.writestr(f"folder/a-rather-long-name-so-that-the-table-passes-64-KiB-{index:05}.txt", b"")
     with serve(Site(buffer.getvalue())) as site, open_ranged(site.url) as remote:
         assert remote is not None
-        with zipfile.ZipFile(remote) as opened:  # type: ignore[call-overload]
+        with zipfile.ZipFile(remote) as opened:
             assert len(opened.namelist()) == 2001
     assert site.asked[0] == "bytes=-65536"
     assert 2 <= len(site.asked) <= 4

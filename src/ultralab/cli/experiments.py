@@ -30,8 +30,8 @@ _STATUS = {
     cls=Group,
     help=_("Experiments: a file says what to measure; runs, records and a report come out."),
     examples=(
-        "ultralab experiments template > mine.yaml",
-        "ultralab experiments run mine.yaml",
+        "ultralab experiments template",
+        "ultralab experiments run quantization_tradeoff.yaml",
         "ultralab experiments report last",
     ),
 )
@@ -88,16 +88,26 @@ def run(request: Request, file: Path) -> None:
 
 @experiments.command(
     "template",
-    help=_("Print a complete, commented experiment file to start from."),
-    examples=("ultralab experiments template > mine.yaml",),
+    help=_("Copy a complete, commented experiment file and its text into FOLDER (default: here) to start from."),
+    examples=("ultralab experiments template", "ultralab experiments template ~/my-experiments"),
 )
-def template() -> None:
-    """Print the shipped example."""
-    from importlib.resources import files
+@click.argument("folder", default=".", type=click.Path(path_type=Path))
+@click.pass_obj
+def template(request: Request, folder: Path) -> None:
+    """Copy the shipped example."""
+    from ultralab.cli.output import show
+    from ultralab.setup.examples import SHIPPED, copy_examples
 
-    from ultralab.setup.demo import EXAMPLE
+    written = copy_examples(folder.expanduser())
+    data = {"written": [str(path) for path in written], "kept": len(SHIPPED) - len(written)}
 
-    click.echo(files("ultralab.examples").joinpath(EXAMPLE).read_text(encoding="utf-8"), nl=False)
+    def draw(out: Console) -> None:
+        for path in written:
+            out.print(str(path), soft_wrap=True)
+        if not written:
+            out.print(_("Nothing to do: the example is there already."))
+
+    show(request, data, draw)
 
 
 @experiments.command(

@@ -13,11 +13,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 from gguf import GGMLQuantizationType, LlamaFileType, quants
-from numpy.typing import NDArray
 
 from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.kernel.language import _
@@ -26,6 +25,9 @@ from ultralab.models.formats.gguf_reader import GgufHeader, TensorInfo
 from ultralab.models.formats.gguf_types import MAGIC, STRING, UINT32, TensorType
 from ultralab.models.gguf_plan import TensorPlan
 from ultralab.system import files
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _VERSION: Final = 3
 _SLAB: Final = 1024 * 1024

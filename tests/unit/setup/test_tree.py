@@ -31,6 +31,7 @@ TREE = {
         "model_loading", "mps_issues", "remote_access", "io_operations",
     )),
 }  # fmt: skip
+EXAMPLES = {"experiments/templates/quantization_tradeoff.yaml", "experiments/templates/the_quiet_machine.txt"}
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +65,7 @@ def test_a_new_lab_is_whole_and_committed(tmp_path: Path) -> None:
     home = tmp_path / "实验 室 🙂"
     done = create_lab(home, language="zh_CN", author="王 小明\n")
     assert set(documents("en")) == set(documents("zh_CN")) == TREE
-    assert done == Created(home, new=True, files=tuple(sorted({*TREE, "lab.toml", ".gitignore"})), git="created")
+    assert done == Created(home, new=True, files=tuple(sorted({*TREE, *EXAMPLES, "lab.toml", ".gitignore"})), git="created")
     assert {item.name for item in home.iterdir() if item.is_dir()} >= {"store", "state", "models", ".git"}
     assert (home / "models" / "metadata").is_dir()
     assert (load(home).language, load(home).author) == ("zh_CN", "王 小明")
@@ -114,7 +115,7 @@ def test_an_interrupted_making_is_completed(tmp_path: Path) -> None:
     (home / "lab.toml").write_bytes((whole / "lab.toml").read_bytes())
     (home / "README.md").write_bytes((whole / "README.md").read_bytes())
     done = create_lab(home)
-    assert (done.new, done.git, done.warning, len(done.files)) == (False, "present", "", len(TREE))
+    assert (done.new, done.git, done.warning, len(done.files)) == (False, "present", "", len(TREE | EXAMPLES))
     assert contents(home) == contents(whole)
     assert git(home, "ls-files") == git(whole, "ls-files")
     assert git(home, "status", "--porcelain") == ""
@@ -148,7 +149,7 @@ def test_the_users_own_git_identity_is_used(tmp_path: Path) -> None:
 def test_without_git_the_lab_is_whole_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = create_lab(tmp_path / "lab", language="en", author="Ada")
-    assert (done.new, done.git, len(done.files)) == (True, "unavailable", len(TREE) + 2)
+    assert (done.new, done.git, len(done.files)) == (True, "unavailable", len(TREE | EXAMPLES) + 2)
     assert done.warning.startswith("The program 'git' is not installed. Install git")
 
 

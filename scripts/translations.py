@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import ast
 import string
 import sys
 from pathlib import Path
@@ -29,7 +30,7 @@ DOMAIN: Final = "ultralab"
 METHODS: Final = [("**.py", "python"), ("**.j2", "jinja2"), ("**.jinja", "jinja2")]
 KEYWORDS: Final = {"_": None, "N_": None, "gettext": None, "ngettext": (1, 2)}
 # The modules of click whose sentences a person meets in help and in errors; click asks our catalogue for them.
-CLICK: Final = ("core.py", "exceptions.py", "types.py", "parser.py", "formatting.py")
+CLICK: Final = ("core.py", "decorators.py", "exceptions.py", "types.py", "parser.py", "formatting.py")
 CLICK_FOLDER: Final = Path(click.__file__).parent
 # Stable from run to run: no dates, no names, no addresses.
 HEADER: Final = "# {language} messages of ultralab. Sentences are collected by `make translations`."
@@ -47,10 +48,23 @@ def collect() -> Catalog:
         # One line number for all: they are not written, and must not decide the order.
         where = [(f"src/ultralab/{Path(filename).as_posix()}", 1)]
         catalogue.add(message, None, where, auto_comments=comments, context=context)
+    for path in sorted(SOURCE.rglob("*.py")):
+        for message in inside_f_strings(path.read_text(encoding="utf-8")):
+            catalogue.add(message, None, [(path.relative_to(ROOT).as_posix(), 1)])
     for name in CLICK:
         for _line, message, _comments, context in extract_from_file("python", CLICK_FOLDER / name, KEYWORDS):
             catalogue.add(message, None, [(f"click/{name}", 1)], context=context)
     return catalogue
+
+
+def inside_f_strings(code: str) -> Iterator[str]:
+    """The sentences marked inside f-strings: Babel, which reads tokens, sees them only from Python 3.12 on."""
+    texts = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.JoinedStr)]
+    for text in texts:
+        for node in ast.walk(text):
+            match node:
+                case ast.Call(func=ast.Name(id="_" | "N_"), args=[ast.Constant(value=str() as message)]):
+                    yield message
 
 
 def read(path: Path, language: str | None = None) -> Catalog:

@@ -74,6 +74,17 @@ def test_sentences_are_collected_from_the_code() -> None:
     assert [name for name, _line in entry.locations] == ["src/ultralab/kernel/errors.py"]
 
 
+def test_sentences_inside_f_strings_are_collected() -> None:
+    code = "print(_(\"plain\"), f\"{_('Warning')}: {N_('later')} {_(name)}\")"
+    assert list(translations.inside_f_strings(code)) == ["Warning", "later"]
+
+
+def test_sentences_of_click_are_collected() -> None:
+    template = translations.collect()
+    assert [name for name, _line in template.get("Show this message and exit.").locations] == ["click/decorators.py"]
+    assert template.get("No such command {name!r}.") is not None
+
+
 def test_a_catalogue_is_written_the_same_each_time(tmp_path: Path) -> None:
     once, twice = tmp_path / "once.po", tmp_path / "twice.po"
     translations.write(_catalogue(two="二", one="一"), once, "zh_CN")

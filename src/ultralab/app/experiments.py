@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,7 +12,7 @@ from ultralab.app import models as model_verbs
 from ultralab.app.lab import Lab
 from ultralab.engines import engine, engine_plugins
 from ultralab.kernel import plugins
-from ultralab.kernel.errors import RequestError
+from ultralab.kernel.errors import RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 
@@ -52,7 +53,13 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
         samplers=_samplers(),
         announce=announce,
     )
-    result = run_experiment(file, _subjects(lab, file, progress), bench, progress)
+    subjects = _subjects(lab, file, progress)
+    try:
+        result = run_experiment(file, subjects, bench, progress)
+    except UltralabError:
+        with suppress(UltralabError):  # the models that were made are in the library; the first error counts
+            model_verbs.write_pages(lab)
+        raise
     model_verbs.write_pages(lab)
     return result
 
@@ -62,19 +69,27 @@ def _subjects(lab: Lab, file: SpecFile, progress: Progress) -> list[Subject]:
     from ultralab.experiments.bench import Made, Subject
     from ultralab.models.planned import planned_header
 
-    record = model_verbs.find_or_pull(lab, file.spec.model, progress)
+    try:
+        record = model_verbs.find_or_pull(lab, file.spec.model, progress)
+    except RequestError as error:
+        raise file.wrong(error.message, "model", hint=error.hint) from error
     path, header = model_verbs.header_of(lab, record)
     if record.quantization in file.spec.variants:
-        raise RequestError(
+        raise file.wrong(
             _("{title} is {name} already: it is the reference of this experiment.").format(
                 title=record.title, name=record.quantization
             ),
+            "variants",
+            file.spec.variants.index(record.quantization),
             hint=_("Take {name} out of the variants.").format(name=record.quantization),
         )
     reference = Made(record, path, header.shape)
     subjects = [Subject(record.quantization, record.title, None, header.shape, lambda _progress: reference)]
-    for target in file.spec.variants:
-        shape = planned_header(path, target).shape
+    for number, target in enumerate(file.spec.variants):
+        try:
+            shape = planned_header(path, target).shape
+        except RequestError as error:
+            raise file.wrong(error.message, "variants", number, hint=error.hint) from error
         subjects.append(Subject(target, record.title, target, shape, partial(_make, lab, record, target)))
     return subjects
 

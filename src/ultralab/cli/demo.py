@@ -51,7 +51,7 @@ def demo(request: Request) -> None:
 
 def _chapter(out: Console, number: int, title: str) -> None:
     out.print()
-    out.print(f"[bold]{number}  {title}[/]")
+    out.print(f"{number}  {title}", style="bold")
 
 
 def _narrator(out: Console) -> Narrator:

@@ -147,6 +147,8 @@ def list_(request: Request) -> None:
 @click.pass_obj
 def show_(request: Request, experiment: str) -> None:
     """Show an experiment."""
+    from rich.text import Text
+
     from ultralab.app import open_lab
     from ultralab.cli.output import show
     from ultralab.cli.results import draw_comparison
@@ -163,7 +165,7 @@ def show_(request: Request, experiment: str) -> None:
     }
 
     def draw(out: Console) -> None:
-        out.print(f"[bold]{record.title}[/]  {record.id}  {_(_STATUS[record.status])}")
+        out.print(Text.assemble((record.title, "bold"), f"  {record.id}  {_(_STATUS[record.status])}"))
         draw_comparison(out, folder, runs)
         out.print(str(folder), soft_wrap=True, style="dim")
 

@@ -66,6 +66,13 @@ class Command(click.Command):
         super().__init__(*arguments, **settings)
         self.params += global_options()
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; from here on SIGTERM and SIGHUP end it as Ctrl-C does."""
+        from ultralab.system.process import terminate_as_interrupt
+
+        terminate_as_interrupt()
+        return super().invoke(ctx)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Own options first, the global ones in a section of their own."""
         _write_options(self, ctx, formatter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -65,6 +66,9 @@ def build() -> Group:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit. Never returns."""
     given = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that has no ✓ gets a ?, not a traceback
+            stream.reconfigure(errors="replace")
     choose_language(given)
     request = Request()
     try:

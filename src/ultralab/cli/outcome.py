@@ -54,7 +54,7 @@ def _print(label: str, message: str, hint: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
     console.print(Text.assemble((f"{label}: ", "bold red"), message))
     if hint:
         console.print(Text(f"  → {hint}", "dim"))

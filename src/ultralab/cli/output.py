@@ -24,10 +24,10 @@ def show(request: Request, data: Any, draw: Callable[[Console], None]) -> None:
 
 
 def console() -> Console:
-    """The console on standard output."""
+    """The console on standard output. What it prints is text: ``[x]`` in a title or a path is no markup."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def table(*columns: str, numbers: Sequence[int] = (), title: str = "") -> Table:

@@ -32,7 +32,7 @@ def progress_for(request: Request) -> seam.Progress:
     """The right kind for this invocation."""
     if request.quiet or request.json:
         return seam.SILENT
-    return Drawn(Console(stderr=True, highlight=False), bars=sys.stderr.isatty())
+    return Drawn(Console(stderr=True, highlight=False, markup=False, emoji=False), bars=sys.stderr.isatty())
 
 
 class Drawn:
@@ -94,7 +94,10 @@ class _Share(ProgressColumn):
 
 
 def _columns(unit: seam.Unit, total: float | None) -> list[ProgressColumn]:
-    columns: list[ProgressColumn] = [SpinnerColumn("dots", finished_text=" "), TextColumn("{task.description}")]
+    columns: list[ProgressColumn] = [
+        SpinnerColumn("dots", finished_text=" "),
+        TextColumn("{task.description}", markup=False),
+    ]
     if total is None:
         return columns
     columns.append(BarColumn(bar_width=24))

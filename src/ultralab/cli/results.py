@@ -46,6 +46,8 @@ def draw_expected(console: Console, expected: Sequence[tuple[Subject, Expected]]
 
 def draw_comparison(console: Console, folder: Path, runs: Sequence[RunRecord]) -> None:
     """What was measured, one line a run, and what is better in bold."""
+    from rich.text import Text
+
     from ultralab.experiments.report import comparison_rows, read_scores
 
     rows = table(
@@ -68,8 +70,8 @@ def draw_comparison(console: Console, folder: Path, runs: Sequence[RunRecord]) -
             rows.add_row(label, f"{row.run.bits_per_weight:.2f}", "–", "–", "–", "–", "–", "–")
             continue
 
-        def best(column: str, text: str, winners: frozenset[str] = row.best) -> str:
-            return f"[bold green]{text}[/]" if column in winners else text
+        def best(column: str, text: str, winners: frozenset[str] = row.best) -> Text:
+            return Text(text, "bold green" if column in winners else "")
 
         rows.add_row(
             label,
@@ -79,7 +81,7 @@ def draw_comparison(console: Console, folder: Path, runs: Sequence[RunRecord]) -
             best("prefill", f"{seen.prefill_tok_s.median:.0f}"),
             best("ttft", f"{seen.ttft_s.median:.2f} s"),
             best("nll", f"{seen.nll:.4f}"),
-            best("agreement", f"{seen.agreement:.1%}"),
+            best("agreement", "–" if row.agreement is None else f"{row.agreement:.1%}"),
         )
     console.print(rows)
     console.print(
@@ -87,14 +89,16 @@ def draw_comparison(console: Console, folder: Path, runs: Sequence[RunRecord]) -
     )
     for row in failed:
         if row.run.problem:
-            console.print(f"[red]✗[/] {row.label}: {row.run.problem}")
+            console.print(Text.assemble(("✗", "red"), f" {row.label}: {row.run.problem}"))
 
 
 def draw_result(console: Console, result: Result) -> None:
     """The comparison, the paths, and what a person would type next."""
+    from rich.text import Text
+
     draw_comparison(console, result.folder, result.runs)
     for warning in result.warnings:
-        console.print(f"[yellow]{_('Warning')}:[/] {warning}")
+        console.print(Text.assemble((f"{_('Warning')}:", "yellow"), f" {warning}"))
     console.print()
     console.print(_("The report:"), style="bold")
     for path in (result.html, result.markdown):
@@ -103,16 +107,16 @@ def draw_result(console: Console, result: Result) -> None:
 
 def draw_next(console: Console, home: Path, result: Result) -> None:
     """Three commands to go on with."""
-    folder = _near(result.folder)
+    again = _near(result.folder / "experiment.yaml")
     where = _near(home)
     console.print()
     console.print(_("What you could type next:"), style="bold")
     for command, why in (
         (f"ultralab experiments show last --home {where}", _("the same table again, from the records")),
-        (f"ultralab run {folder}/experiment.yaml --home {where}", _("change a line of that file first")),
+        (f"ultralab run {again} --home {where}", _("change a line of that file first")),
         ("ultralab init", _("a lab of your own, in ~/ultralab")),
     ):
-        console.print(f"  [bold cyan]{command}[/]", soft_wrap=True)
+        console.print(f"  {command}", style="bold cyan", soft_wrap=True)
         console.print(f"      {why}", style="dim")
 
 

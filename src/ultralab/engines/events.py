@@ -38,19 +38,19 @@ def parse(line: bytes) -> Event | None:
     """The event in a line, None for anything else."""
     try:
         found = json.loads(line)
-    except ValueError:
+        if not isinstance(found, dict) or found.get("event") not in _KINDS:
+            return None
+        return Event(
+            kind=found["event"],
+            pid=int(found.get("pid", 0)),
+            version=str(found.get("version", "")),
+            footprint=int(found.get("footprint", 0)),
+            share=float(found.get("share", 0)),
+            url=str(found.get("url", "")),
+            reason=str(found.get("reason", "")),
+        )
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return None
-    if not isinstance(found, dict) or found.get("event") not in _KINDS:
-        return None
-    return Event(
-        kind=found["event"],
-        pid=int(found.get("pid", 0)),
-        version=str(found.get("version", "")),
-        footprint=int(found.get("footprint", 0)),
-        share=float(found.get("share", 0)),
-        url=str(found.get("url", "")),
-        reason=str(found.get("reason", "")),
-    )
 
 
 def emit(kind: Kind, **fields: str | float) -> None:

@@ -52,7 +52,7 @@ def main() -> int:
     events.emit("started", pid=os.getpid(), version=f"fake {__version__}", footprint=footprint(os.getpid()))
     try:
         trouble = _trouble(Path(request["model"]))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         events.emit("failed", reason=str(error))
         return 1
     if reason := trouble.get("fail_load"):
@@ -91,7 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
         state.requests += 1
         if 0 < state.trouble.get("die_after", 0) < state.requests:
             os.kill(os.getpid(), signal.SIGKILL)
-        if not hmac.compare_digest(self.headers.get("Authorization", ""), f"Bearer {state.secret}"):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))  # read before any answer: kept alive
+        given = self.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {state.secret}".encode()):
             self._answer(401, {"error": {"message": "Invalid API Key"}})
             return
         routes: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -99,7 +101,6 @@ class _Handler(BaseHTTPRequestHandler):
             "/completion": self._completion,
             "/v1/chat/completions": self._chat,
         }
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if route := routes.get(self.path):
             route(body)
         else:
@@ -142,10 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         begun = time.perf_counter()
         tokens = list(prompt)
-        for _number in range(count):
+        for number in range(1, count + 1):
             self._pause(1)
             tokens.append(favourite(tokens))
-            self._chunk({"content": chr(tokens[-1]), "tokens": [tokens[-1]], "stop": False})
+            piece = {"content": chr(tokens[-1]), "tokens": [tokens[-1]], "tokens_predicted": number, "stop": False}
+            self._chunk(piece)
         spent = 1000 * (time.perf_counter() - begun) + 1e-3
         timings = {
             "cache_n": 0,
@@ -154,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
             "predicted_n": count,
             "predicted_ms": spent,
         }
-        self._chunk({"content": "", "tokens": [], "stop": True, "timings": timings})
+        self._chunk({"content": "", "tokens": [], "tokens_predicted": count, "stop": True, "timings": timings})
         self.close_connection = True
 
     def _pause(self, tokens: int) -> None:

@@ -23,6 +23,7 @@ from ultralab.planner.types import ModelShape
 from ultralab.system import clock, process
 
 LOAD_TIMEOUT_SECONDS = 1800.0  # the largest models come from a disk, not from memory
+_LONGEST_LINE = 65_536  # bytes; what somebody pours out without a line's end is taken in pieces
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def loaded(
         try:
             with progress.step(_("Loading {title}").format(title=request.title), 1.0) as step:
                 started, ready = _await_ready(child, log, request.title, step)
+            identity = process.identify(started.pid)
             endpoint = Endpoint(ready.url, secret)
             client = engine.connect(endpoint)
             running = Loaded(
@@ -94,6 +96,8 @@ def loaded(
                 raise _died(child, log, request.title) from error
             finally:
                 client.close()
+                child.end()
+                process.end_stray(identity)  # there is one only where somebody killed the guard
         finally:
             child.end()
 
@@ -144,12 +148,10 @@ def _await_ready(child: process.Child, log: Path, title: str, step: Step) -> tup
 
 
 def _read_events(stream: IO[bytes], arriving: queue.Queue[events.Event | None]) -> None:
-    try:
-        for line in stream:
+    with stream:
+        while line := stream.readline(_LONGEST_LINE):
             if event := events.parse(line):
                 arriving.put(event)
-    except ValueError:  # the owner closed the stream: it no longer listens
-        pass
     arriving.put(None)
 
 

@@ -36,7 +36,11 @@ class LlamaServerClient:
         return tuple(int(token) for token in answer["tokens"])
 
     def generate(self, prompt: Sequence[int], count: int, seed: int) -> Generation:
-        """Stream a greedy generation and note when each token arrives."""
+        """Stream a greedy generation and note when each token arrives.
+
+        The server holds a token back until its characters are whole (an emoji or a Chinese character may take
+        several tokens): those arrive together, as its running count of tokens says.
+        """
         body = {
             "prompt": list(prompt),
             "n_predict": count,
@@ -58,9 +62,9 @@ class LlamaServerClient:
                     if not line.startswith("data: "):
                         continue
                     chunk = json.loads(line[6:])
-                    if chunk.get("tokens"):
-                        arrivals.append(clock.monotonic() - begun)
-                        pieces.append(chunk["content"])
+                    fresh = int(chunk.get("tokens_predicted", 0)) - len(arrivals)
+                    arrivals.extend([clock.monotonic() - begun] * fresh)
+                    pieces.append(chunk.get("content", ""))
                     timings = chunk.get("timings", timings)
         if len(arrivals) != count or not timings:
             raise EngineFailed(
@@ -131,7 +135,7 @@ def _explained(path: str) -> Iterator[None]:
             yield
     except FetchFailed as error:
         raise EngineFailed(_("The engine does not answer: {reason}").format(reason=error.message)) from error
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise EngineFailed(
             _("The engine's answer to {path} cannot be read: {error!r}").format(path=path, error=error)
         ) from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ultralab.engines.base import TokenScore
 from ultralab.experiments.types import ExperimentRecord, RunRecord
-from ultralab.kernel.errors import FileDamaged, NotFound
+from ultralab.kernel.errors import FileDamaged, NotFound, RequestError
 from ultralab.kernel.language import _
 from ultralab.system import clock, files
 
@@ -100,7 +100,10 @@ def capsules(home: Path) -> Iterator[Path]:
 
 
 def find_capsule(home: Path, reference: str) -> Path:
-    """The capsule for an id, a unique beginning of one, a kind (its newest), or ``last``. Raises NotFound."""
+    """The capsule for an id, a unique beginning of one, a kind (its newest), or ``last``.
+
+    Raises NotFound, RequestError (several begin so).
+    """
     known = list(capsules(home))
     if reference == "last" and known:
         return known[-1]
@@ -109,6 +112,12 @@ def find_capsule(home: Path, reference: str) -> Path:
     of_kind = [folder for folder in known if folder.parent.name == reference]
     if matching := named or (begun if len(begun) == 1 else []) or of_kind[-1:]:
         return matching[0]
+    if len(begun) > 1:
+        raise RequestError(
+            _("{count} experiments begin with {reference!r}.").format(count=len(begun), reference=reference),
+            hint=_("Say more of the id: {ids}.").format(ids=", ".join(folder.name for folder in begun[-5:])),
+            reference=reference,
+        )
     newest = ", ".join(folder.name for folder in known[-3:])
     raise NotFound(
         _("There is no experiment {reference!r} in {home}.").format(reference=reference, home=home),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from ultralab.engines.base import Client, Generation, TokenScore
 from ultralab.engines.host import Loaded
@@ -32,11 +33,13 @@ def measure(
     spec: Spec,
     text: str,
     *,
-    reference: Sequence[TokenScore] | None,
+    reference: Sequence[TokenScore] | Literal["self"] | None,
     record: Record,
     progress: Progress,
 ) -> Outcome:
     """Measure a loaded model. ``record`` gets each single reading (name, value, step) as it comes.
+
+    ``reference``: the scores to agree with, ``"self"`` for the reference itself, None where they are not known.
 
     Raises EngineFailed, EngineDied, RequestError (the text is too short).
     """
@@ -52,9 +55,10 @@ def measure(
     memory = model.footprint()
     record("memory_bytes", memory, 0)
     nll = -math.fsum(score.logprob for score in scores) / len(scores)
-    agreement = _agreement(scores, scores if reference is None else reference)
+    agreement = None if reference is None else _agreement(scores, scores if reference == "self" else reference)
     record("nll", nll, 0)
-    record("agreement", agreement, 0)
+    if agreement is not None:
+        record("agreement", agreement, 0)
     measured = Measured(
         load_s=model.load_seconds,
         ttft_s=Spread(tuple(one.arrivals[0] for one in generations)),
@@ -76,7 +80,7 @@ def _speed(client: Client, spec: Spec, tokens: Sequence[int], record: Record, pr
     wanted = spec.speed
     room = spec.options.context - wanted.generated_tokens - 1
     with progress.step(_("Measuring speed"), wanted.repeats + 1, "items") as step:
-        client.generate(_prompt(tokens, 0, min(WARM_UP_TOKENS, room)), wanted.generated_tokens, spec.seed)
+        client.generate(_prompt(tokens, 0, min(WARM_UP_TOKENS, room)), 4, spec.seed)
         step.advance()
         generations = []
         for number in range(wanted.repeats):
@@ -118,7 +122,13 @@ def _prefill(one: Generation) -> float:
 
 
 def _decode(one: Generation) -> float:
-    return (len(one.arrivals) - 1) / (one.arrivals[-1] - one.arrivals[0])
+    took = one.arrivals[-1] - one.arrivals[0]
+    if took <= 0:
+        raise EngineFailed(
+            _("The engine gave all its tokens at once: their speed cannot be measured from outside."),
+            hint=_("Report this with the engine's version."),
+        )
+    return (len(one.arrivals) - 1) / took
 
 
 def _require_uncached(one: Generation, prompt_tokens: int) -> None:

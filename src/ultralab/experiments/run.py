@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 from ultralab import monitor
 from ultralab.engines import host
@@ -18,7 +19,7 @@ from ultralab.experiments.session import Session, begin
 from ultralab.experiments.spec import SpecFile
 from ultralab.experiments.trackers.base import Tracker
 from ultralab.experiments.types import Status
-from ultralab.kernel.errors import DiskFull, Interrupted, UltralabError
+from ultralab.kernel.errors import DiskFull, Interrupted, InvalidSpec, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 from ultralab.system import clock, files
@@ -28,8 +29,8 @@ def run_experiment(file: SpecFile, subjects: Sequence[Subject], bench: Bench, pr
     """Measure every subject (the reference first) and write the report.
 
     One failed run does not stop the others; the first failure is raised at the end, when everything is recorded.
-    A full disk and Ctrl-C stop at once, with what was measured recorded and the run marked. Raises what the engine
-    raises, DiskFull, Interrupted.
+    A full disk, a mistake in the file and Ctrl-C stop at once, with what was measured recorded and the run marked. Raises what the engine
+    raises, DiskFull, Interrupted, InvalidSpec.
     """
     host.require_ready(bench.engine)
     options = LoadOptions(
@@ -39,7 +40,11 @@ def run_experiment(file: SpecFile, subjects: Sequence[Subject], bench: Bench, pr
     bench.announce([(subject, expected[subject.label]) for subject in subjects])
     session = begin(file, subjects, bench, expected, options)
     warnings: list[str] = []
-    problem = _run_all(session, subjects, progress, warnings)
+    try:
+        problem = _run_all(session, subjects, progress, warnings)
+    except Exception as error:
+        session.end("failed", repr(error))
+        raise
     return _finish(session, problem, progress, warnings)
 
 
@@ -56,7 +61,7 @@ def _run_all(
                 scores = _one_run(session, subject, reference, progress)
                 reference = reference or (scores if subject.target is None else None)
             except UltralabError as error:
-                if isinstance(error, (Interrupted, DiskFull)):
+                if isinstance(error, (Interrupted, DiskFull, InvalidSpec)):
                     raise
                 problem = problem or error
                 progress.say(_("{label} failed: {problem}").format(label=subject.label, problem=error.message))
@@ -64,7 +69,7 @@ def _run_all(
                 _track(session, subject.label, trackers, warnings)
     except KeyboardInterrupt:
         return Interrupted()
-    except (Interrupted, DiskFull) as error:
+    except (Interrupted, DiskFull, InvalidSpec) as error:
         return error
     return problem
 
@@ -75,8 +80,8 @@ def _one_run(
     label = subject.label
     progress.say("")
     progress.say(_("{label}: make or find it, load it, measure it.").format(label=label))
-    session.change(label, status="running", started=clock.now().isoformat())
     try:
+        session.change(label, status="running", started=clock.now().isoformat())
         scores = _measure_run(session, subject, reference, progress)
     except KeyboardInterrupt as error:
         stopped = Interrupted()
@@ -84,6 +89,9 @@ def _one_run(
         raise stopped from error
     except UltralabError as error:
         session.mark(label, "failed", error.message)
+        raise
+    except Exception as error:
+        session.mark(label, "failed", repr(error))  # a fault of ours: the records end in order all the same
         raise
     return scores
 
@@ -110,9 +118,12 @@ def _measure_run(
         model = stack.enter_context(host.loaded(bench.engine, request, ledger=bench.ledger, log=log, progress=progress))
         for sampler in bench.samplers:
             stack.enter_context(monitor.sample_while(sampler(model.pid), sampled))
-        outcome = measure(
-            model, session.file.spec, session.file.quality_text, reference=reference, record=record, progress=progress
-        )
+        known: Sequence[TokenScore] | Literal["self"] | None = "self" if subject.target is None else reference
+        spec, text = session.file.spec, session.file.quality_text
+        try:
+            outcome = measure(model, spec, text, reference=known, record=record, progress=progress)
+        except RequestError as error:
+            raise session.file.wrong(error.message, "quality", "tokens", hint=error.hint) from error
     capsule.write_scores(folder, outcome.scores)
     session.change(
         subject.label,
@@ -161,7 +172,8 @@ def _finish(session: Session, problem: UltralabError | None, progress: Progress,
     if refusal := session.bench.keep(_readable_files(session.folder), message):
         warnings.append(refusal)
     if problem:
-        problem.hint = f"{problem.hint} " + _("What was measured is recorded: {folder}").format(folder=session.folder)
+        recorded = _("What was measured is recorded: {folder}").format(folder=session.folder)
+        problem.hint = f"{problem.hint} {recorded}".lstrip()
         raise problem
     return Result(session.folder, session.experiment, runs, written.markdown, written.html, tuple(warnings))
 

@@ -50,7 +50,10 @@ class Session:
             self.runs[label] = replace(self.runs[label], status=status, problem=problem)
 
     def end(self, status: Status, problem: str) -> None:
-        """End the experiment."""
+        """End the experiment, and with it every run that something stopped before it could say so itself."""
+        for label, run in self.runs.items():
+            if run.status == "running":
+                self.mark(label, status, problem)
         self.experiment = replace(self.experiment, status=status, ended=clock.now().isoformat(), problem=problem)
         capsule.write_experiment(self.folder, self.experiment)
 
@@ -66,9 +69,10 @@ def begin(
     started = clock.now()
     experiment_id = new_id(started)
     folder = capsule.folder_of(bench.home, file.spec.experiment, experiment_id)
-    files.write(folder / "experiment.yaml", file.text)
-    files.write(folder / Path(file.spec.quality.text).name, file.quality_text)
-    inputs = (folder / "experiment.yaml", folder / Path(file.spec.quality.text).name)
+    given = Path(file.spec.quality.text)
+    inputs = (folder / "experiment.yaml", folder / (given.name if given.is_absolute() else given))
+    for path, content in zip(inputs, (file.text, file.quality_text), strict=True):
+        files.write(path, content)
     bench.keep(inputs, f"Begin experiment {file.spec.experiment} {experiment_id}")
     runs = {
         subject.label: _new_run(file, subject, bench, options, experiment_id, expected[subject.label])

@@ -17,6 +17,7 @@ from ultralab.kernel.language import N_, _
 from ultralab.system import files
 
 _MAX_BYTES = 1_000_000
+_TAKEN = frozenset({"experiment.yaml", "experiment.json", "report.md", "report.html", "plots", "runs"})
 
 
 class _Part(BaseModel):
@@ -71,6 +72,17 @@ class SpecFile:
     sha256: str
     spec: Spec
     quality_text: str
+    lines: Lines
+
+    def wrong(self, problem: str, *place: str | int, hint: str = "") -> InvalidSpec:
+        """The complaint about one value of this file, found out after it was read."""
+        return InvalidSpec(
+            self.path,
+            problem.rstrip(".。"),
+            field=".".join(str(part) for part in place),
+            line=self.lines.of(*place),
+            hint=hint,
+        )
 
 
 def load_spec(path: Path, *, engines: Iterable[str], quantizations: Sequence[str]) -> SpecFile:
@@ -79,7 +91,7 @@ def load_spec(path: Path, *, engines: Iterable[str], quantizations: Sequence[str
         size = path.stat().st_size
     if size > _MAX_BYTES:
         raise InvalidSpec(path, _("larger than 1 MB: this is no experiment file"))
-    text = files.read_text(path)
+    text = _text_of(path)
     data, lines = read_yaml(path, text)
     try:
         spec = Spec.model_validate(_lists_to_tuples(data))
@@ -92,11 +104,26 @@ def load_spec(path: Path, *, engines: Iterable[str], quantizations: Sequence[str
         sha256=hashlib.sha256(text.encode()).hexdigest(),
         spec=spec,
         quality_text=_quality_text(path, spec, lines),
+        lines=lines,
     )
 
 
+def _text_of(path: Path) -> str:
+    with files.explained(path):
+        content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidSpec(
+            path,
+            _("this is not UTF-8 text"),
+            line=content.count(b"\n", 0, error.start) + 1,
+            hint=_("Save the file as UTF-8."),
+        ) from error
+
+
 def _check_names(path: Path, spec: Spec, lines: Lines, engines: Iterable[str], quantizations: Sequence[str]) -> None:
-    if not is_name(spec.experiment):
+    if not is_name(spec.experiment) or spec.experiment == "templates":  # that folder is the lab's own
         raise InvalidSpec(
             path,
             _("{name!r} cannot be a folder's name").format(name=spec.experiment),
@@ -104,16 +131,14 @@ def _check_names(path: Path, spec: Spec, lines: Lines, engines: Iterable[str], q
             line=lines.of("experiment"),
             hint=_("Use lower-case letters, digits and underscores, for example quantization_tradeoff."),
         )
+    _one_line(path, spec.title, lines, "title")
+    for number, tag in enumerate(spec.tags):
+        _one_line(path, tag, lines, "tags", number)
     _known(path, spec.engine, engines, _("engine"), lines, "engine")
     for number, variant in enumerate(spec.variants):
         _known(path, variant, quantizations, _("quantization"), lines, "variants", number)
-        if variant in spec.variants[:number]:
-            raise InvalidSpec(
-                path,
-                _("{name} is listed twice").format(name=variant),
-                field=f"variants.{number}",
-                line=lines.of("variants", number),
-            )
+    _each_once(path, spec.variants, lines, "variants")
+    _each_once(path, spec.trackers, lines, "trackers")
     needed = max(spec.speed.prompt_tokens + spec.speed.generated_tokens, spec.quality.tokens + 1)
     if needed >= spec.options.context:
         raise InvalidSpec(
@@ -140,17 +165,52 @@ def _known(path: Path, given: str, choices: Iterable[str], what: str, lines: Lin
         )
 
 
-def _quality_text(path: Path, spec: Spec, lines: Lines) -> str:
-    text_path = path.parent / spec.quality.text
-    if not text_path.is_file():
+def _one_line(path: Path, text: str, lines: Lines, *place: str | int) -> None:
+    if not text.isprintable() or not text.strip():
         raise InvalidSpec(
             path,
-            _("there is no such file: {path}").format(path=text_path),
-            field="quality.text",
-            line=lines.of("quality", "text"),
-            hint=_("Give a path relative to the experiment file."),
+            _("must be one line of text without control characters"),
+            field=".".join(str(part) for part in place),
+            line=lines.of(*place),
         )
-    return files.read_text(text_path)
+
+
+def _each_once(path: Path, names: Sequence[str], lines: Lines, key: str) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise InvalidSpec(
+                path,
+                _("{name} is listed twice").format(name=name),
+                field=f"{key}.{number}",
+                line=lines.of(key, number),
+            )
+
+
+def _quality_text(path: Path, spec: Spec, lines: Lines) -> str:
+    given = Path(spec.quality.text)
+    problem = ""
+    if not given.is_absolute() and ".." in given.parts:  # the capsule holds a copy, under the same relative path
+        problem = _("the text must lie beside the experiment file or below it")
+    elif given.parts[:1] and given.parts[0 if not given.is_absolute() else -1] in _TAKEN:
+        problem = _("this name is taken by a file of the record itself")
+    else:
+        try:
+            content = (path.parent / given).read_bytes()
+            return content.decode()
+        except FileNotFoundError:
+            problem = _("there is no such file: {path}").format(path=path.parent / given)
+        except UnicodeDecodeError as error:
+            problem = _("{path} is not UTF-8 text (byte {position})").format(path=given, position=error.start)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            problem = _("the file cannot be read: {reason}").format(reason=reason)
+    raise InvalidSpec(
+        path,
+        problem,
+        field="quality.text",
+        line=lines.of("quality", "text"),
+        hint=_("Give a path relative to the experiment file."),
+    )
 
 
 def _lists_to_tuples(value: Any) -> Any:

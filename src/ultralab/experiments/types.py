@@ -58,7 +58,8 @@ class Measured:
     Speeds in tok/s as the client saw them (``engine_*``: as the engine's own timings say). ``ttft_s`` in seconds.
     ``memory_bytes`` is the engine process's footprint after use, of which ``baseline_bytes`` before the model was
     loaded. ``nll`` is the mean negative log-likelihood in nats per token over ``scored_tokens`` tokens.
-    ``agreement`` is the share of positions where the favourite token is the reference's (1.0 for the reference).
+    ``agreement`` is the share of positions where the favourite token is the reference's (1.0 for the reference itself,
+    None where the reference was not measured).
     """
 
     load_s: float
@@ -71,7 +72,7 @@ class Measured:
     memory_bytes: int
     baseline_bytes: int
     nll: float
-    agreement: float
+    agreement: float | None
     scored_tokens: int
 
 

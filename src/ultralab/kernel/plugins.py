@@ -59,7 +59,7 @@ def _import(plugin: Plugin) -> object:
     entry = importlib.metadata.EntryPoint(plugin.name, plugin.target, plugin.group)
     try:
         return entry.load()
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a third party's module may raise what it likes
         raise Failure(
             _("The extension {name!r} of {package} {version} cannot be loaded: {error}").format(
                 name=plugin.name, package=plugin.distribution, version=plugin.version, error=error

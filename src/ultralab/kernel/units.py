@@ -33,7 +33,10 @@ def parse_bytes(text: str) -> int:
     unit = _UNITS.get(match.group(2).lower()) if match else None
     if match is None or unit is None:
         raise ValueError(text)
-    return int(float(match.group(1)) * unit)
+    size = float(match.group(1)) * unit
+    if size >= 2**63:
+        raise ValueError(text)
+    return int(size)
 
 
 def format_rate(per_second: float) -> str:
@@ -64,6 +67,6 @@ def format_seconds(seconds: float) -> str:
 
 def _three_digits(value: float) -> str:
     magnitude = abs(value)
-    if magnitude >= 100:
+    if magnitude >= 99.95:
         return f"{value:.0f}"
-    return f"{value:.1f}" if magnitude >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if magnitude >= 9.995 else f"{value:.2f}"

@@ -17,6 +17,7 @@ import apsw
 
 from ultralab.kernel.errors import Busy, DiskFull, Failure, FileDamaged
 from ultralab.kernel.language import _
+from ultralab.system.files import explained
 
 Row = dict[str, object]
 Parameters = Mapping[str, str | float | bytes | None]
@@ -42,14 +43,8 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A write transaction, begun at once, so that what is read inside is what is changed."""
-        with _translated(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+        with _translated(self.path), _changes(self._connection):
+            yield
 
     def integrity(self) -> str:
         """SQLite's own quick check: ``ok`` or its first complaint."""
@@ -63,7 +58,8 @@ class Database:
 
 def open_database(path: Path, package: str) -> Database:
     """Open (and create or migrate) the database of the room ``package``, such as ``ultralab.memory``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with explained(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with _translated(path):
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(_BUSY_MILLISECONDS)
@@ -72,7 +68,7 @@ def open_database(path: Path, package: str) -> Database:
         if sys.platform == "darwin":  # fsync alone does not reach the platter there
             connection.execute("PRAGMA fullfsync=ON")
         _migrate(connection, path, package)
-    return Database(path, connection, named_queries(files(package).joinpath("queries.sql").read_text()))
+    return Database(path, connection, named_queries(files(package).joinpath("queries.sql").read_text(encoding="utf-8")))
 
 
 def named_queries(text: str) -> dict[str, str]:
@@ -93,17 +89,24 @@ def _migrate(connection: apsw.Connection, path: Path, package: str) -> None:
             hint=_("Upgrade ultralab, or use another lab (--home)."),
             path=str(path),
         )
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _changes(connection):
         done = _version(connection)  # another process may have been quicker
         for step in steps:
             if int(step.name[:4]) > done:
-                connection.execute(step.read_text())
+                connection.execute(step.read_text(encoding="utf-8"))
         connection.execute(f"PRAGMA user_version={newest}")
+
+
+@contextmanager
+def _changes(connection: apsw.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk may have rolled back already
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
 
 
 def _version(connection: apsw.Connection) -> int:

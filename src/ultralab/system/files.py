@@ -77,11 +77,18 @@ def write(path: Path, content: str | bytes, mode: int = 0o644) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add one line to a log-like file. A line is written by one call, so readers see it whole."""
+    """Add one line to a log-like file of one writer. It is written by one call, so readers see it whole.
+
+    Raises DiskFull, FileAccess; then nothing of the line stays.
+    """
+    content = line.rstrip("\n").encode() + b"\n"
     with explained(path):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, line.rstrip("\n").encode() + b"\n")
+            written = os.write(descriptor, content)
+            if written < len(content):  # the disk took a part: the next line must not be glued to it
+                os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 

@@ -2,7 +2,7 @@
 
 ``guard.py PROGRAM [ARGUMENT …]``. Standard input is a pipe that the owner holds open; when it closes, the child's
 whole process group gets SIGTERM and, 5 seconds later, SIGKILL. macOS has no parent-death signal, hence a process.
-Exits with the child's status (128 + signal number if a signal ended it).
+Exits with the child's status (128 + signal number if a signal ended it; 127 if it could not be started).
 """
 
 import contextlib
@@ -20,12 +20,16 @@ def main(argv: list[str]) -> int:
     """Start the child and watch both ends."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # only the leash ends us; the child gets its defaults back below
-    child = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        preexec_fn=_default_signals,  # noqa: PLW1509
-    )
+    try:
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=_default_signals,  # noqa: PLW1509
+        )
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return 127
     os.close(1)  # the owner shall see the end of the child's output when the child ends
     reading, writing = os.pipe()
     threading.Thread(target=_announce_end, args=(child, writing), daemon=True).start()

@@ -50,7 +50,7 @@ def explained(url: str) -> Iterator[None]:
             url=url,
             status=error.response.status_code,
         ) from error
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise FetchFailed(
             _("{url} cannot be reached: {error}").format(url=url, error=str(error) or type(error).__name__),
             hint=_("Check the network connection and the proxy settings, then try again."),

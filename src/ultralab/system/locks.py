@@ -10,17 +10,19 @@ from filelock import FileLock, Timeout
 
 from ultralab.kernel.errors import Busy
 from ultralab.kernel.language import _
+from ultralab.system.files import explain
 
 
 @contextmanager
 def exclusive(path: Path, what: str, timeout: float = 600) -> Iterator[None]:
     """Hold the lock file ``path``; the system frees it when this process ends, however it ends.
 
-    ``what`` names the protected thing for the message (already translated). Raises Busy after ``timeout`` seconds.
+    ``what`` names the protected thing for the message (already translated). Raises Busy after ``timeout`` seconds,
+    FileAccess, DiskFull (the lock file).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=timeout)
     except Timeout as error:
         raise Busy(
@@ -28,6 +30,8 @@ def exclusive(path: Path, what: str, timeout: float = 600) -> Iterator[None]:
             hint=_("Wait for it to finish and try again."),
             path=str(path),
         ) from error
+    except OSError as error:
+        raise explain(error, path) from error
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import psutil
 
 from ultralab.kernel.errors import ToolFailed
 from ultralab.kernel.language import _
-from ultralab.system import environ
+from ultralab.system import clock, environ, files
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -38,41 +39,70 @@ class Answer:
 
 
 def run(argv: Sequence[str], *, timeout: float = 60, cwd: Path | None = None, check: bool = True) -> Answer:
-    """Run a program to its end. Raises ToolFailed: missing, too slow, or (with ``check``) a non-zero status."""
+    """Run a program to its end. Raises ToolFailed: missing, too slow, or (with ``check``) a non-zero status.
+
+    It runs in a session of its own, away from our terminal; when it is too slow, or when we are interrupted, it ends
+    with everything that it started.
+    """
     try:
-        done = subprocess.run(
+        program = subprocess.Popen(
             list(argv),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            timeout=timeout,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             env=environ.for_child(),
-            check=False,
+            start_new_session=True,
         )
-    except FileNotFoundError as error:
-        raise ToolFailed(_("The program {name!r} is not installed.").format(name=argv[0]), program=argv[0]) from error
-    except subprocess.TimeoutExpired as error:
-        raise ToolFailed(
-            _("{name!r} did not answer within {seconds:.0f} s.").format(name=argv[0], seconds=timeout),
-            program=argv[0],
-        ) from error
-    if check and done.returncode != 0:
-        last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
+    except OSError as error:
+        raise _not_started(argv[0], error) from error
+    answer = _answer(program, argv[0], timeout)
+    if check and answer.status != 0:
+        last = (answer.stderr.strip() or answer.stdout.strip()).splitlines()[-1:]
         raise ToolFailed(
             _("{command!r} failed with status {status}: {reason}").format(
-                command=" ".join(argv[:4]), status=done.returncode, reason=last[0] if last else "-"
+                command=" ".join(argv[:4]), status=answer.status, reason=last[0] if last else "-"
             ),
             program=argv[0],
-            status=done.returncode,
+            status=answer.status,
         )
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return answer
+
+
+def _answer(program: subprocess.Popen[str], name: str, timeout: float) -> Answer:
+    try:
+        stdout, stderr = program.communicate(timeout=timeout)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+        for stream in (program.stdout, program.stderr):
+            if stream is not None:
+                stream.close()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise ToolFailed(
+            _("{name!r} did not answer within {seconds:.0f} s.").format(name=name, seconds=timeout), program=name
+        ) from error
+    return Answer(program.returncode, stdout, stderr)
+
+
+def _not_started(name: str, error: OSError) -> ToolFailed:
+    if isinstance(error, FileNotFoundError) and error.filename == name:
+        return ToolFailed(_("The program {name!r} is not installed.").format(name=name), program=name)
+    path = error.filename or name
+    return ToolFailed(_("{path}: {reason}").format(path=path, reason=error.strerror), program=name)
 
 
 @dataclass(frozen=True)
 class Child:
-    """A guarded child: ``events`` is its standard output; closing ``leash`` (or dying) ends it and its whole group."""
+    """A guarded child: closing ``leash`` (or dying) ends it and its whole group.
+
+    ``events`` is its standard output. Whoever reads it closes it, at its end: closing it here could wait for ever for
+    a reader, where a descendant in a session of its own still holds the other side.
+    """
 
     guard: subprocess.Popen[bytes]
     leash: IO[bytes]
@@ -100,7 +130,6 @@ class Child:
         if self.wait(patience + 5) is None:  # the guard itself is stuck: it has nothing to lose
             self.guard.kill()
             self.guard.wait()
-        self.events.close()
 
 
 def start_guarded(argv: Sequence[str], *, log: Path, extra_environment: Mapping[str, str] | None = None) -> Child:
@@ -109,20 +138,30 @@ def start_guarded(argv: Sequence[str], *, log: Path, extra_environment: Mapping[
     The guard holds the reading end of a pipe whose writing end only this process has. When this process ends,
     even by ``kill -9``, the pipe closes and the guard ends the whole group: SIGTERM, then SIGKILL after 5 s.
     Standard error goes to ``log``; standard output is ``Child.events``; a signal to our terminal does not reach it.
+    Raises FileAccess, DiskFull (the log).
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as log_stream:
-        guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_GUARD), *argv],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log_stream,
-            env=environ.for_child(extra_environment),
-            start_new_session=True,
-        )
+    with files.explained(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as log_stream:
+            guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_GUARD), *argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log_stream,
+                env=environ.for_child(extra_environment),
+                start_new_session=True,
+            )
     assert guard.stdin is not None
     assert guard.stdout is not None
     return Child(guard, guard.stdin, guard.stdout)
+
+
+def end_stray(leader: ProcessId | None) -> None:
+    """Kill a guarded child and its process group if it outlived its guard, and wait until it is gone."""
+    while leader is not None and alive(leader):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(leader.pid, signal.SIGKILL)
+        clock.sleep(0.01)
 
 
 def identify(pid: int | None = None) -> ProcessId | None:
@@ -165,5 +204,6 @@ def terminate_as_interrupt() -> None:
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` asked for that
+            signal.signal(number, interrupt)

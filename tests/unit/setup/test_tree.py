@@ -72,7 +72,7 @@ def test_a_new_lab_is_whole_and_committed(tmp_path: Path) -> None:
     assert git(home, "status", "--porcelain") == ""
     assert git(home, "log", "--format=%an|%s") == "王 小明|Start the lab\n"
     tracked = git(home, "ls-files", "-z").split("\0")[:-1]
-    assert set(tracked) == {*TREE, "lab.toml", ".gitignore"}
+    assert set(tracked) == {*TREE, *EXAMPLES, "lab.toml", ".gitignore"}
     assert (home / "README.md").read_text().startswith("# 实验室：实验 室 🙂\n")
 
 

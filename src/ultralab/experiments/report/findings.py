@@ -49,7 +49,7 @@ def smallest(rows: Sequence[Row]) -> tuple[Row, Measured] | None:
 def closest(rows: Sequence[Row]) -> tuple[Row, Measured] | None:
     """The finished run, the reference aside, that agrees with the reference most often; then by its NLL."""
     others = [pair for pair in finished(rows) if pair[0].nll_change is not None]
-    return max(others, key=lambda pair: (pair[1].agreement, -abs(pair[0].nll_change or 0)), default=None)
+    return max(others, key=lambda pair: (pair[1].agreement or 0, -abs(pair[0].nll_change or 0)), default=None)
 
 
 def answer(rows: Sequence[Row], _: Translate) -> str:
@@ -181,7 +181,7 @@ def _dominates(better: Row, its: Measured, row: Row, mine: Measured) -> bool:
     return (
         its.memory_bytes < mine.memory_bytes
         and its.decode_tok_s.median >= mine.decode_tok_s.median
-        and its.agreement >= mine.agreement
+        and (its.agreement or 0) >= (mine.agreement or 0)
         and its.nll <= mine.nll + slack
     )
 

@@ -85,7 +85,8 @@ def summary(run: RunRecord) -> dict[str, float]:
     figures: dict[str, float] = {"bits_per_weight": run.bits_per_weight, "model_bytes": float(run.model_bytes)}
     if run.measured:
         for name, value in vars(run.measured).items():
-            figures[f"final_{name}"] = value.median if isinstance(value, Spread) else float(value)
+            if value is not None:
+                figures[f"final_{name}"] = value.median if isinstance(value, Spread) else float(value)
     if run.expected:
         figures["expected_memory_bytes"] = float(run.expected.memory_bytes)
         figures["expected_decode_tok_s"] = run.expected.decode_tok_s

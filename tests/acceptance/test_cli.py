@@ -233,7 +233,7 @@ USAGE = [
     (("models", "lsit"), "No such command 'lsit'"),
     (("models", "pull"), "Missing argument 'SOURCE'"),
     (("models", "show", "a", "b"), "Got unexpected extra argument (b)"),
-    (("machine", "--jsn"), "No such option: --jsn"),
+    (("machine", "--jsn"), "No such option"),
     (("machine", "--lang", "fr"), "Invalid value for '--lang'"),
     (("machine", "--home"), "Option '--home' requires an argument"),
     (("completion", "tcsh"), "Invalid value for"),

@@ -106,3 +106,13 @@ def serving(model: Path) -> list[int]:
             if str(model) in one.environ().get("ULTRALAB_ENGINE_REQUEST", ""):
                 found.append(one.pid)
     return found
+
+
+@pytest.mark.parametrize("name", ["fake", "llamacpp"])
+def test_an_engine_ends_when_owner_and_guard_are_killed_at_once(name: str, smollm2: Path, tmp_path: Path) -> None:
+    with owner(name, smollm2, tmp_path) as process:
+        engine, guard = pids(process)
+        for pid in (guard, process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+        assert is_gone(engine, within=7)

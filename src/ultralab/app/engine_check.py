@@ -16,6 +16,7 @@ from ultralab.kernel.language import N_, _
 from ultralab.kernel.units import format_bytes
 from ultralab.models import ModelRecord, records
 
+_LONGEST = 512  # tokens of the prompt
 _PROMPT = "The capital of France is Paris, and the capital of Italy is Rome. " * 30
 _TOLERANCE = 0.05
 
@@ -46,8 +47,10 @@ def _try(lab: Lab | None, name: str) -> Finding:
     with tempfile.TemporaryDirectory() as folder:
         request = Request(path, model.title, header.shape, options)
         with loaded(tried, request, ledger=lab.ledger, log=Path(folder) / "engine.log") as running:
+            # The engine gives no more context than the model was trained with.
+            room = min(_LONGEST, model.context // 2 if model.context else _LONGEST)
             tokens = running.client.tokenize(_PROMPT)
-            speed = running.client.generate(tokens[:512], 32, seed=1).timings.decode_tok_s
+            speed = running.client.generate(tokens[:room], 32, seed=1).timings.decode_tok_s
             first = list(running.client.score(tokens[:16]))
             again = list(running.client.score(tokens[:16]))
             weight = running.footprint()

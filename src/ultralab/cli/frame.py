@@ -101,7 +101,7 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Declared order: the order in which a new user needs them."""
-        return [*self.entries, *super().list_commands(ctx)]
+        return [*self.entries, *self.commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command's module now."""

@@ -66,6 +66,8 @@ def build() -> Group:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit. Never returns."""
     given = sys.argv[1:] if arguments is None else arguments
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # a shell may have closed them: `>&-`
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no ✓ gets a ?, not a traceback
             stream.reconfigure(errors="replace")

@@ -21,7 +21,7 @@ from typing import Any, cast
 from ultralab import __version__
 from ultralab.engines import events
 from ultralab.machine.footprint import footprint
-from ultralab.system import environ
+from ultralab.system import environ, process
 
 _VOCABULARY = 256
 _BLANK = 32
@@ -48,6 +48,7 @@ class _Server(ThreadingHTTPServer):
 
 def main() -> int:
     """Load nothing, serve, wait to be ended."""
+    process.end_with_parent()
     request = json.loads(environ.take("ULTRALAB_ENGINE_REQUEST"))
     events.emit("started", pid=os.getpid(), version=f"fake {__version__}", footprint=footprint(os.getpid()))
     try:
@@ -81,6 +82,7 @@ def favourite(prefix: list[int]) -> int:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each answer, head and body apart, waits 40 ms for an acknowledgement
     server: _Server
 
     def log_message(self, format: str, *args: object) -> None:

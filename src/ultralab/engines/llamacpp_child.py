@@ -18,13 +18,14 @@ from typing import Any
 
 from ultralab.engines import events
 from ultralab.machine.footprint import footprint
-from ultralab.system import environ
+from ultralab.system import environ, process
 
 REQUEST = "ULTRALAB_ENGINE_REQUEST"
 
 
 def main() -> int:
     """Load, serve, wait to be ended."""
+    process.end_with_parent()
     request = json.loads(environ.take(REQUEST))
     import xllamacpp
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ultralab.engines.base import TokenScore
 from ultralab.experiments.types import ExperimentRecord, RunRecord
 from ultralab.kernel.errors import FileDamaged, NotFound, RequestError
+from ultralab.kernel.ids import is_name
 from ultralab.kernel.language import _
 from ultralab.system import clock, files
 
@@ -65,6 +66,9 @@ def read_experiment(capsule: Path) -> ExperimentRecord:
 
 def read_runs(capsule: Path, record: ExperimentRecord) -> tuple[RunRecord, ...]:
     """The runs of an experiment in their order. Raises NotFound, FileDamaged."""
+    for run in record.runs:
+        if not is_name(run):  # a path would lead out of the capsule
+            raise _damaged(capsule / "experiment.json", "runs", _("{name!r} is no name of a run").format(name=run))
     return tuple(_read(run_folder(capsule, run) / "run.json", _runs()) for run in record.runs)
 
 
@@ -79,7 +83,9 @@ def readings(folder: Path) -> Iterator[Reading]:
     path = folder / "metrics.jsonl"
     if not path.exists():
         return
-    for line in files.read_text(path).splitlines():
+    with files.explained(path):
+        lines = path.read_bytes().decode(errors="replace").splitlines()
+    for line in lines:
         try:
             found = json.loads(line)
             yield Reading(str(found["name"]), float(found["value"]), int(found["step"]), float(found["time"]))
@@ -144,11 +150,15 @@ def _read(path: Path, adapter: TypeAdapter[Any]) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise FileDamaged(
-            _("{path} is damaged: {place}: {problem}").format(path=path, place=place or "-", problem=first["msg"]),
-            hint=_("Restore it from git, or delete the experiment's folder."),
-            path=str(path),
-        ) from error
+        raise _damaged(path, place or "-", first["msg"]) from error
+
+
+def _damaged(path: Path, place: str, problem: str) -> FileDamaged:
+    return FileDamaged(
+        _("{path} is damaged: {place}: {problem}").format(path=path, place=place, problem=problem),
+        hint=_("Restore it from git, or delete the experiment's folder."),
+        path=str(path),
+    )
 
 
 @cache

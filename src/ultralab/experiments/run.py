@@ -79,7 +79,7 @@ def _one_run(
 ) -> tuple[TokenScore, ...]:
     label = subject.label
     progress.say("")
-    progress.say(_("{label}: make or find it, load it, measure it.").format(label=label))
+    progress.say(_("{label}, the reference").format(label=label) if subject.target is None else label)
     try:
         session.change(label, status="running", started=clock.now().isoformat())
         scores = _measure_run(session, subject, reference, progress)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +13,13 @@ from ultralab.experiments import capsule, provenance
 from ultralab.experiments.bench import Bench, Subject
 from ultralab.experiments.spec import SpecFile
 from ultralab.experiments.types import Expected, ExperimentRecord, RunRecord, Status
-from ultralab.kernel.errors import UltralabError
+from ultralab.kernel.errors import DiskFull, UltralabError
 from ultralab.kernel.ids import new_id
 from ultralab.models.types import ModelRecord
 from ultralab.system import clock, files
+
+_RESERVE = ".reserve"
+_RESERVE_BYTES = 131_072  # the records of a full experiment, once more
 
 
 @dataclass
@@ -38,20 +43,29 @@ class Session:
         capsule.write_run(self.folder, self.runs[label])
         return self.runs[label]
 
+    def open_reserve(self) -> None:
+        """Give back the space that was held for this moment: the records can be ended on a full disk, too."""
+        with suppress(OSError):
+            (self.folder / _RESERVE).unlink(missing_ok=True)
+
     def made(self, label: str, record: ModelRecord) -> None:
         """Note which model a run measures, once it exists."""
         self.change(label, **_model_facts(record))
 
     def mark(self, label: str, status: Status, problem: str) -> None:
-        """End a run that did not finish. A disk too full even for that must not hide the first error."""
-        try:
-            self.change(label, status=status, ended=clock.now().isoformat(), problem=problem)
-        except UltralabError:
-            self.runs[label] = replace(self.runs[label], status=status, problem=problem)
+        """End a run that did not finish. What keeps that from being written must not hide the first error."""
+        changes = {"status": status, "ended": clock.now().isoformat(), "problem": problem}
+        with suppress(UltralabError):
+            try:
+                self.change(label, **changes)
+            except DiskFull:
+                self.open_reserve()
+                self.change(label, **changes)
 
     def end(self, status: Status, problem: str) -> None:
         """End the experiment, and with it every run that something stopped before it could say so itself."""
-        for label, run in self.runs.items():
+        self.open_reserve()
+        for label, run in list(self.runs.items()):
             if run.status == "running":
                 self.mark(label, status, problem)
         self.experiment = replace(self.experiment, status=status, ended=clock.now().isoformat(), problem=problem)
@@ -95,6 +109,7 @@ def begin(
     )
     for run in runs.values():
         capsule.write_run(folder, run)
+    files.write(folder / _RESERVE, secrets.token_bytes(_RESERVE_BYTES))  # noise: no file system compresses it away
     capsule.write_experiment(folder, experiment)
     return Session(file, bench, options, folder, experiment, runs)
 

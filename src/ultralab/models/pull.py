@@ -51,9 +51,11 @@ def pull(
         fetched = fetch(remote, library.partial, progress)
         try:
             return _take_in(library, resolution, remote, fetched, formats=formats, name=name, added_by=added_by)
-        except (FileDamaged, Unsupported):  # any other error may be mended without fetching again
+        except (FileDamaged, Unsupported) as error:  # any other error may be mended without fetching again
             fetched.path.unlink(missing_ok=True)
-            raise
+            given = str(local_path(remote) or remote.url)  # not the copy, of which nothing is left
+            message = error.message.replace(str(fetched.path), given)
+            raise type(error)(message, hint=error.hint, path=given) from error
 
 
 def choose_source(ref: str, sources: Sequence[Source]) -> tuple[Source, str]:

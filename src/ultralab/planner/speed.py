@@ -26,7 +26,7 @@ def decode_speed(bytes_per_token: int, *, bandwidth: float, cores: int, gpu: boo
     ``bandwidth`` in bytes/s (nominal with a GPU, measured by copying without one); ``cores`` that compute when
     there is no GPU.
     """
-    traffic = bytes_per_token + kv_bytes
+    traffic = max(1, bytes_per_token + kv_bytes)
     if gpu:
         low, middle, high = (bandwidth * share / traffic for share in _APPLE)
         basis = N_("chip's bandwidth × 0.62 (0.40–0.85 in published measurements)")

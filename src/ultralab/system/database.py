@@ -17,6 +17,7 @@ import apsw
 
 from ultralab.kernel.errors import Busy, DiskFull, Failure, FileDamaged
 from ultralab.kernel.language import _
+from ultralab.system import files as disk
 from ultralab.system.files import explained
 
 Row = dict[str, object]
@@ -24,6 +25,7 @@ Parameters = Mapping[str, str | float | bytes | None]
 
 _NAMED = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _BUSY_MILLISECONDS = 10_000
+_LEAST_SPACE = 262_144
 
 
 class Database:
@@ -136,4 +138,6 @@ def _translated(path: Path) -> Iterator[None]:
             path=str(path),
         ) from error
     except apsw.Error as error:
+        if isinstance(error, apsw.IOError):  # a full disk, where it is SQLite's shared memory that cannot grow
+            disk.require_space(path.parent, _LEAST_SPACE)
         raise Failure(_("{path}: {error}").format(path=path, error=error), path=str(path)) from error

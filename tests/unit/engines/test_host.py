@@ -8,6 +8,7 @@ import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 from hypothesis import given
@@ -103,7 +104,7 @@ class Watcher:
         self.labels.append(label)
         return self
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -61,7 +61,7 @@ def test_what_a_finished_experiment_leaves(tmp_path: Path) -> None:
     ]
     assert [run.model_sha256 for run in runs] == [("ab" * 32,)] * 2
     assert [run.options for run in runs] == [{"context": 512, "threads": 2}] * 2
-    assert all(record.started <= run.started < run.ended <= record.ended for run in runs)
+    assert all(record.started <= run.started <= run.ended <= record.ended for run in runs)
     for run in runs:
         assert run.expected is not None
         assert run.measured is not None
@@ -126,7 +126,7 @@ def test_a_run_that_fails_leaves_the_others(tmp_path: Path) -> None:
         f"The engine's log: {capsule.run_folder(folder, runs[1].id)}/engine.log What was measured is recorded: {folder}"
     )
     assert len(list(capsule.readings(capsule.run_folder(folder, runs[1].id)))) > 5
-    assert runs[1].ended > runs[1].started
+    assert runs[1].ended >= runs[1].started > ""
     assert (folder / "report.md").is_file()
     assert memory.holders(sample.bench().ledger) == ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -32,7 +33,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content) + (10 if self.path == "/cut" else 0)))
         self.send_header("Location", "/echo")
         self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(BrokenPipeError):  # who asked for /slow has left
+            self.wfile.write(content)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from ultralab.experiments.capsule import Reading
 from ultralab.experiments.types import ExperimentRecord, RunRecord, Spread
 from ultralab.kernel.errors import Failure
 from ultralab.kernel.language import _
-from ultralab.system import environ
+from ultralab.system import environ, files
 
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _BATCH = 1000  # MLflow's own limit of metrics per request
@@ -24,7 +24,8 @@ class MlflowTracker:
 
     def __init__(self, database: Path, artifacts: Path) -> None:
         """``database``: the SQLite file; ``artifacts``: the folder for files."""
-        database.parent.mkdir(parents=True, exist_ok=True)
+        with files.explained(database.parent):
+            database.parent.mkdir(parents=True, exist_ok=True)
         self._artifacts = artifacts
         # MLflow reads these at import: no telemetry leaves this machine, no git executable is asked for.
         environ.set_default("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -35,9 +36,12 @@ class MlflowTracker:
 
         self._failure = MlflowException
         try:
-            self._client = MlflowClient(f"sqlite:///{database}")
+            self._client = MlflowClient(f"sqlite:///{_escaped(database)}")
+            self._client.search_experiments(max_results=1)  # only now is the database opened
         except Exception as error:
             raise _failed(error) from error
+        finally:
+            _remove_stray_folder(database)
 
     def record_run(
         self, experiment: ExperimentRecord, run: RunRecord, readings: Sequence[Reading], folder: Path
@@ -116,6 +120,23 @@ def _tags(experiment: ExperimentRecord, run: RunRecord) -> dict[str, str]:
         "ultralab.version": experiment.provenance.ultralab,
         **{f"tag.{tag}": "true" for tag in experiment.tags},
     }
+
+
+def _escaped(path: Path) -> str:
+    """A path as part of an address: what would end it, or start a parameter, is escaped."""
+    return str(path).replace("%", "%25").replace("?", "%3F").replace("#", "%23")
+
+
+def _remove_stray_folder(database: Path) -> None:
+    """MLflow makes the database's folder by its escaped name as well, and leaves that empty."""
+    escaped = Path(_escaped(database))
+    if escaped == database:
+        return
+    for folder in escaped.parents:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty, or not there: everything above it is somebody's
+            return
 
 
 def _milliseconds(moment: str) -> int:

@@ -1,0 +1,44 @@
+"""The planner's word on a model before it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.experiments.bench_sample import MACHINE, shape
+
+from ultralab.engines import engine
+from ultralab.engines.base import LoadOptions
+from ultralab.experiments.expect import expect
+from ultralab.machine.types import Bandwidth
+
+
+def test_memory_is_the_engines_plan_and_speed_follows_from_the_cores() -> None:
+    found = expect(shape(), engine("fake"), LoadOptions(512, 2), MACHINE)
+    plan = engine("fake").plan(shape(), LoadOptions(512, 2))
+    assert (found.memory_bytes, found.memory_error_band, found.memory_basis) == (plan.total, 0.25, plan.basis)
+    assert found.memory_parts == {"weights": 0, "kv_cache": 0, "compute": 0, "overhead": 24_000_000}
+    assert (found.decode_low, found.decode_tok_s, found.decode_high) == pytest.approx(
+        (5e9 / 9e7, 11e9 / 9e7, 16e9 / 9e7)
+    )
+
+
+def test_parts_add_up_for_a_real_engine() -> None:
+    found = expect(shape(), engine("llamacpp"), LoadOptions(512, 2), MACHINE)
+    assert sum(found.memory_parts.values()) == found.memory_bytes
+    assert found.memory_parts["weights"] == 90_000_000
+    assert found.memory_parts["kv_cache"] == 2 * 2 * (16 + 16) * 512 * 2
+
+
+@pytest.mark.parametrize(("threads", "cores"), [(0, 4), (1, 1), (3, 3), (64, 4)])
+def test_no_more_threads_than_cores(threads: int, cores: int) -> None:
+    found = expect(shape(), engine("fake"), LoadOptions(512, threads), MACHINE)
+    assert found.decode_low == pytest.approx(2.5e9 * cores / 9e7)
+
+
+def test_a_gpu_with_unified_memory_is_limited_by_its_bandwidth() -> None:
+    mac = replace(MACHINE, gpu_cores=80, unified_memory=True, bandwidth=Bandwidth(819e9, "table", "Apple"))
+    found = expect(shape(), engine("fake"), LoadOptions(512, 2), mac)
+    assert (found.decode_low, found.decode_tok_s, found.decode_high) == pytest.approx(
+        (819e9 * 0.40 / 9e7, 819e9 * 0.62 / 9e7, 819e9 * 0.85 / 9e7)
+    )

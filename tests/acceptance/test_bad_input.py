@@ -210,6 +210,7 @@ def test_an_interruption_in_the_middle_of_a_measurement(number: signal.Signals, 
     assert {line["name"] for line in lines} >= {"load_s", "ttft_s", "decode_tok_s", "running_nll", "system/cpu_percent"}
 
 
+@pytest.mark.slow
 def test_an_impatient_second_interruption(lab: Path, spec: Path) -> None:
     _lengthen(spec)
     process = start("run", spec, "--home", lab, "--quiet")
@@ -239,6 +240,7 @@ def test_the_engine_is_killed_in_the_middle(lab: Path, spec: Path) -> None:
     assert half_written(lab) == []
 
 
+@pytest.mark.slow
 def test_a_variant_is_not_said_to_agree_with_a_reference_that_failed(lab: Path, spec: Path) -> None:
     _lengthen(spec)
     process = start("run", spec, "--home", lab, "--quiet")
@@ -256,13 +258,14 @@ def test_a_variant_is_not_said_to_agree_with_a_reference_that_failed(lab: Path, 
     assert ultralab("experiments", "show", "last", "--home", lab).status == 0
 
 
+@pytest.mark.slow
 def test_kill_dash_nine_of_the_command_itself(lab: Path, spec: Path) -> None:
     _lengthen(spec)
     process = start("run", spec, "--home", lab, "--quiet")
     wait_until(lambda: scoring(lab))
     engines = engines_below(process.pid)
     process.kill()
-    process.wait()
+    finish(process)
     assert all_gone(engines)
     assert half_written(lab) == []
     spec.write_text(spec.read_text().replace(f"tokens: {LONG}}}", "tokens: 64}"))
@@ -270,6 +273,7 @@ def test_kill_dash_nine_of_the_command_itself(lab: Path, spec: Path) -> None:
     assert statuses_of(lab)[-1] == "finished"
 
 
+@pytest.mark.slow
 def test_an_interruption_while_a_model_is_made(lab: Path, spec: Path) -> None:
     """Whatever moment it hits: nothing half-made is taken for a model, and the next call ends well."""
     process = start("run", spec, "--home", lab, "--quiet")

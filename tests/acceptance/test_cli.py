@@ -328,7 +328,7 @@ def test_a_completion_script(shell: str) -> None:
 def _complete(words: str, count: int, **env: str) -> list[str]:
     done = ultralab(env=environment(_ULTRALAB_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(count), **env))
     assert (done.status, done.err) == (0, "")
-    return [line.partition(",")[2] for line in done.out.splitlines()]
+    return [line.partition(",")[2] for line in done.out.splitlines() if line]
 
 
 def test_completion_of_commands_models_and_experiments(lab: tuple[Path, Path], tmp_path: Path) -> None:
@@ -349,10 +349,17 @@ def test_completion_in_the_lab_that_was_named(lab: tuple[Path, Path], tmp_path: 
     assert _complete(words, 5, ULTRALAB_HOME=str(tmp_path / "none")) == ["tiny:f32", "tiny:q8_0"]
 
 
-def test_the_shipped_example_is_printed_as_it_is() -> None:
-    printed = ultralab("experiments", "template").out
-    shipped = Path(__file__).resolve().parents[2] / "src/ultralab/examples/quantization_tradeoff.yaml"
-    assert printed == shipped.read_text(encoding="utf-8")
+def test_the_shipped_example_is_copied_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    shipped = Path(__file__).resolve().parents[2] / "src/ultralab/examples"
+    names = ["quantization_tradeoff.yaml", "the_quiet_machine.txt"]
+    done = ultralab("experiments", "template", tmp_path / "mine", "--json")
+    assert done.data == {"written": [str(tmp_path / "mine" / name) for name in names], "kept": 0}
+    assert [(tmp_path / "mine" / name).read_text() for name in names] == [
+        (shipped / name).read_text() for name in names
+    ]
+    (tmp_path / "mine" / names[0]).write_text("mine")
+    assert ultralab("experiments", "template", cwd=tmp_path / "mine", env=environment()).status == 0
+    assert (tmp_path / "mine" / names[0]).read_text() == "mine"
 
 
 def test_experiments_are_found_by_id_beginning_and_kind(lab: tuple[Path, Path]) -> None:

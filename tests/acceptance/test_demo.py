@@ -6,7 +6,6 @@ It runs twice in all, once for people and once for programs; everything else is 
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
 from dataclasses import dataclass
@@ -46,14 +45,13 @@ class Twice:
         return {run["variant"]: run for run in found}
 
 
-def _engines() -> list[int]:
-    """Processes of this user that hold an engine started since the tests began."""
-    mine = os.environ.get("ULTRALAB_STATE", "")
+def _engines(state: str) -> list[int]:
+    """Engine processes that were started with a machine state of the test's own: nobody else's."""
     found = []
     for process in psutil.process_iter():
         try:
             words = " ".join(process.cmdline())
-            if "ultralab.engines" in words and process.environ().get("ULTRALAB_STATE") == mine:
+            if "ultralab.engines" in words and process.environ().get("ULTRALAB_STATE") == state:
                 found.append(process.pid)
         except psutil.Error:
             continue
@@ -68,7 +66,7 @@ def twice(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Twice:
     assert CACHE in smollm2.parents
     first = ultralab("demo", "--home", home, "--lang", "en", env=env)
     second = ultralab("demo", "--home", home, "--lang", "en", "--json", env=env)
-    return Twice(home, first, second, _engines())
+    return Twice(home, first, second, _engines(env["ULTRALAB_STATE"]))
 
 
 def _median(spread: dict[str, list[float]]) -> float:

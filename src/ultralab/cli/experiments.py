@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ultralab.cli.frame import Command, Group, Request
-from ultralab.cli.main import default_home, home_of
-from ultralab.kernel.language import N_, _
+from ultralab.cli.main import home_of
+from ultralab.kernel.language import N_, _, current_language
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,11 +39,11 @@ def experiments() -> None:
     """Experiments."""
 
 
-def _complete_id(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+def _complete_id(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Experiment ids, for the shell."""
     from ultralab.experiments.capsule import capsules
 
-    known = ["last", *(folder.name for folder in capsules(default_home()))]
+    known = ["last", *(folder.name for folder in capsules(home_of(context.find_object(Request) or Request())))]
     return [name for name in known if name.startswith(incomplete)]
 
 
@@ -98,7 +98,7 @@ def template(request: Request, folder: Path) -> None:
     from ultralab.cli.output import show
     from ultralab.setup.examples import SHIPPED, copy_examples
 
-    written = copy_examples(folder.expanduser())
+    written = copy_examples(folder.expanduser(), current_language())
     data = {"written": [str(path) for path in written], "kept": len(SHIPPED) - len(written)}
 
     def draw(out: Console) -> None:
@@ -185,7 +185,6 @@ def report(request: Request, experiment: str) -> None:
     from ultralab.cli.output import show
     from ultralab.experiments import capsule
     from ultralab.experiments.report import write_report
-    from ultralab.kernel.language import current_language
 
     lab = open_lab(home_of(request))
     folder = capsule.find_capsule(lab.home, experiment)

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ultralab.cli.formatting import Context
 from ultralab.kernel.language import LANGUAGES, _
 
 
@@ -61,6 +62,8 @@ def global_options() -> list[click.Parameter]:
 class Command(click.Command):
     """A command with the global options behind its own, and examples under its help."""
 
+    context_class = Context
+
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **settings: Any) -> None:
         self.examples = tuple(examples)
         super().__init__(*arguments, **settings)
@@ -71,7 +74,12 @@ class Command(click.Command):
         from ultralab.system.process import terminate_as_interrupt
 
         terminate_as_interrupt()
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would make it a plain failure (status 1)
+            from ultralab.cli.outcome import report
+
+            raise SystemExit(report(error, Request(), as_json=False)) from error
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Own options first, the global ones in a section of their own."""
@@ -86,6 +94,7 @@ class Group(click.Group):
     """A group whose commands are imported when they are used: ``entries`` maps a name to (module:attribute, help)."""
 
     command_class = Command
+    context_class = Context
 
     def __init__(
         self,

@@ -66,8 +66,9 @@ def build() -> Group:
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit. Never returns."""
     given = sys.argv[1:] if arguments is None else arguments
-    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # a shell may have closed them: `>&-`
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")
+    # A shell may have closed them (`>&-`).
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - for the life of the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that has no ✓ gets a ?, not a traceback
             stream.reconfigure(errors="replace")

@@ -28,15 +28,14 @@ def models() -> None:
     """The model library."""
 
 
-def _complete_ref(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+def _complete_ref(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Names in the library, for the shell."""
     from ultralab.app import open_lab
-    from ultralab.cli.main import default_home
     from ultralab.kernel.errors import UltralabError
     from ultralab.models import records
 
     try:
-        known = records(open_lab(default_home()).library)
+        known = records(open_lab(home_of(context.find_object(Request) or Request())).library)
     except UltralabError:
         return []
     return [record.ref for record in known if record.ref.startswith(incomplete)]

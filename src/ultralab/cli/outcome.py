@@ -29,7 +29,7 @@ def report(error: BaseException, request: Request, *, as_json: bool) -> int:
         problem = {"kind": kind, "message": message, "hint": hint, "exit_status": status, "data": data}
         print(json.dumps({"error": problem}, ensure_ascii=False), file=sys.stderr)
     else:
-        _print(_("Error"), message, hint)
+        _print(message, hint)
     if request.verbose or environ.read("ULTRALAB_DEBUG"):
         traceback.print_exception(error)
     return status
@@ -50,11 +50,12 @@ def _explain(error: BaseException) -> tuple[str, str, int, str, dict[str, object
     return message, hint, 1, "InternalError", {}
 
 
-def _print(label: str, message: str, hint: str) -> None:
+def _print(message: str, hint: str) -> None:
     from rich.console import Console
     from rich.text import Text
 
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
-    console.print(Text.assemble((f"{label}: ", "bold red"), message))
+    before, _sign, behind = _("Error: {message}").partition("{message}")
+    console.print(Text.assemble((before, "bold red"), message, behind))
     if hint:
         console.print(Text(f"  → {hint}", "dim"))

@@ -41,7 +41,7 @@ def draw_expected(console: Console, expected: Sequence[tuple[Subject, Expected]]
         )
     console.print(rows)
     bases = {_(one.memory_basis) for _subject, one in expected} | {_(one.decode_basis) for _subject, one in expected}
-    console.print(_("* the reference.  Basis: {basis}.").format(basis="; ".join(sorted(bases))), style="dim")
+    console.print(_("* the reference.  Basis: {basis}.").format(basis=_("; ").join(sorted(bases))), style="dim")
 
 
 def draw_comparison(console: Console, folder: Path, runs: Sequence[RunRecord]) -> None:
@@ -94,11 +94,9 @@ def draw_comparison(console: Console, folder: Path, runs: Sequence[RunRecord]) -
 
 def draw_result(console: Console, result: Result) -> None:
     """The comparison, the paths, and what a person would type next."""
-    from rich.text import Text
-
     draw_comparison(console, result.folder, result.runs)
     for warning in result.warnings:
-        console.print(Text.assemble((f"{_('Warning')}:", "yellow"), f" {warning}"))
+        console.print(_("Warning: {message}").format(message=warning), style="yellow")
     console.print()
     console.print(_("The report:"), style="bold")
     for path in (result.html, result.markdown):

@@ -16,7 +16,7 @@ from ultralab.engines.base import Availability, Capability, Client, Endpoint, La
 from ultralab.kernel.language import N_
 from ultralab.planner.types import MemoryPlan, ModelShape
 
-_PROCESS_BYTES = 24_000_000  # an interpreter with a small HTTP server
+_PROCESS_BYTES = 30_000_000  # an interpreter with a small HTTP server
 
 
 class Fake:

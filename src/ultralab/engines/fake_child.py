@@ -21,7 +21,8 @@ from typing import Any, cast
 from ultralab import __version__
 from ultralab.engines import events
 from ultralab.machine.footprint import footprint
-from ultralab.system import environ, process
+from ultralab.system import environ
+from ultralab.system.parent import end_with_parent
 
 _VOCABULARY = 256
 _BLANK = 32
@@ -48,7 +49,7 @@ class _Server(ThreadingHTTPServer):
 
 def main() -> int:
     """Load nothing, serve, wait to be ended."""
-    process.end_with_parent()
+    end_with_parent()
     request = json.loads(environ.take("ULTRALAB_ENGINE_REQUEST"))
     events.emit("started", pid=os.getpid(), version=f"fake {__version__}", footprint=footprint(os.getpid()))
     try:

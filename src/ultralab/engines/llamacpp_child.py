@@ -18,14 +18,15 @@ from typing import Any
 
 from ultralab.engines import events
 from ultralab.machine.footprint import footprint
-from ultralab.system import environ, process
+from ultralab.system import environ
+from ultralab.system.parent import end_with_parent
 
 REQUEST = "ULTRALAB_ENGINE_REQUEST"
 
 
 def main() -> int:
     """Load, serve, wait to be ended."""
-    process.end_with_parent()
+    end_with_parent()
     request = json.loads(environ.take(REQUEST))
     import xllamacpp
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from ultralab.kernel.errors import FileDamaged, NotFound, RequestError
 from ultralab.kernel.ids import is_name
 from ultralab.kernel.language import _
 from ultralab.system import clock, files
+from ultralab.system.process import ProcessId, alive
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -59,8 +60,10 @@ def write_run(capsule: Path, record: RunRecord) -> None:
 
 
 def read_experiment(capsule: Path) -> ExperimentRecord:
-    """Read ``experiment.json``. Raises NotFound, FileDamaged."""
+    """Read ``experiment.json``; one whose process was killed reads as interrupted. Raises NotFound, FileDamaged."""
     record: ExperimentRecord = _read(capsule / "experiment.json", _experiments())
+    if record.status == "running" and not alive(ProcessId(record.owner_pid, record.owner_start)):
+        return replace(record, status="interrupted", problem=_("Its process ended without a word."))
     return record
 
 
@@ -69,7 +72,12 @@ def read_runs(capsule: Path, record: ExperimentRecord) -> tuple[RunRecord, ...]:
     for run in record.runs:
         if not is_name(run):  # a path would lead out of the capsule
             raise _damaged(capsule / "experiment.json", "runs", _("{name!r} is no name of a run").format(name=run))
-    return tuple(_read(run_folder(capsule, run) / "run.json", _runs()) for run in record.runs)
+    runs: list[RunRecord] = [_read(run_folder(capsule, run) / "run.json", _runs()) for run in record.runs]
+    if record.status == "running":
+        return tuple(runs)
+    return tuple(  # of an experiment that has ended, no run goes on
+        replace(run, status="interrupted", problem=record.problem) if run.status == "running" else run for run in runs
+    )
 
 
 def append_reading(folder: Path, name: str, value: float, step: int) -> None:

@@ -16,7 +16,7 @@ from ultralab.experiments.types import Expected, ExperimentRecord, RunRecord, St
 from ultralab.kernel.errors import DiskFull, UltralabError
 from ultralab.kernel.ids import new_id
 from ultralab.models.types import ModelRecord
-from ultralab.system import clock, files
+from ultralab.system import clock, files, process
 
 _RESERVE = ".reserve"
 _RESERVE_BYTES = 131_072  # the records of a full experiment, once more
@@ -92,6 +92,8 @@ def begin(
         subject.label: _new_run(file, subject, bench, options, experiment_id, expected[subject.label])
         for subject in subjects
     }
+    owner = process.identify()
+    assert owner is not None, "this process is alive"
     experiment = ExperimentRecord(
         id=experiment_id,
         kind=file.spec.experiment,
@@ -106,6 +108,8 @@ def begin(
         tags=file.spec.tags,
         provenance=provenance.provenance(bench.home, bench.machine),
         runs=tuple(run.id for run in runs.values()),
+        owner_pid=owner.pid,
+        owner_start=owner.start,
     )
     for run in runs.values():
         capsule.write_run(folder, run)

@@ -118,7 +118,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class ExperimentRecord:
-    """One execution of an experiment file: ``experiment.json``."""
+    """One execution of an experiment file: ``experiment.json``.
+
+    ``owner_pid`` and ``owner_start`` name the process that runs it, so that a record which says "running" can be
+    told from one whose process was killed.
+    """
 
     id: str
     kind: str
@@ -134,3 +138,5 @@ class ExperimentRecord:
     provenance: Provenance
     runs: tuple[str, ...] = ()
     problem: str = ""
+    owner_pid: int = 0
+    owner_start: str = ""

@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,18 +196,6 @@ def _start_token(pid: int) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.6f}"
     except psutil.Error:
         return None
-
-
-def end_with_parent() -> None:
-    """End this process within about a second of its parent's end: for a child whose guard may be killed as well."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="ultralab-parent", daemon=True).start()
 
 
 def terminate_as_interrupt() -> None:

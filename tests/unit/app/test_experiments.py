@@ -63,3 +63,9 @@ def test_a_lab_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
         open_lab(tmp_path / "none")
     assert caught.value.hint == f"Make one: ultralab init {tmp_path}/none — or name another with --home."
+
+
+def test_a_context_beyond_what_the_model_was_trained_for(lab: Lab) -> None:
+    (record,) = [models.find_or_pull(lab, "small", SILENT)]
+    found = _complaint(lab, SPEC.replace("model: any", "model: small"))
+    assert found == f"6: options.context: {record.title} was trained for 128 tokens"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from ultralab.experiments import capsule
 from ultralab.experiments.capsule import Reading
 from ultralab.experiments.types import ExperimentRecord, RunRecord
 from ultralab.kernel.errors import FileAccess, FileDamaged, NotFound, RequestError
+from ultralab.system import process
 
 
 def _write(folder: Path) -> ExperimentRecord:
@@ -45,8 +49,6 @@ def test_json_is_what_is_on_disk(tmp_path: Path) -> None:
 
 
 def _of(*records: RunRecord) -> ExperimentRecord:
-    from dataclasses import replace
-
     return replace(experiment(), runs=tuple(one.id for one in records))
 
 
@@ -192,3 +194,25 @@ def test_nothing_is_there(tmp_path: Path) -> None:
     with pytest.raises(NotFound) as caught:
         capsule.find_capsule(tmp_path, "last")
     assert caught.value.hint == "Run one first: ultralab experiments run FILE.yaml"
+
+
+def test_an_experiment_whose_process_is_gone_reads_as_interrupted(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
+        owner = process.identify(child.pid)
+    assert owner is not None
+    going = replace(run("Q8_0"), status="running", ended="", measured=None)
+    record = replace(_of(going), status="running", ended="", owner_pid=owner.pid, owner_start=owner.start)
+    capsule.write_experiment(tmp_path, record)
+    capsule.write_run(tmp_path, going)
+    read = capsule.read_experiment(tmp_path)
+    problem = "Its process ended without a word."
+    assert read == replace(record, status="interrupted", problem=problem)
+    assert capsule.read_runs(tmp_path, read) == (replace(going, status="interrupted", problem=problem),)
+
+
+def test_an_experiment_whose_process_lives_is_running(tmp_path: Path) -> None:
+    owner = process.identify()
+    assert owner is not None
+    record = replace(experiment(), status="running", owner_pid=owner.pid, owner_start=owner.start)
+    capsule.write_experiment(tmp_path, record)
+    assert capsule.read_experiment(tmp_path) == record

@@ -65,7 +65,9 @@ def test_a_new_lab_is_whole_and_committed(tmp_path: Path) -> None:
     home = tmp_path / "实验 室 🙂"
     done = create_lab(home, language="zh_CN", author="王 小明\n")
     assert set(documents("en")) == set(documents("zh_CN")) == TREE
-    assert done == Created(home, new=True, files=tuple(sorted({*TREE, *EXAMPLES, "lab.toml", ".gitignore"})), git="created")
+    assert done == Created(
+        home, new=True, files=tuple(sorted({*TREE, *EXAMPLES, "lab.toml", ".gitignore"})), git="created"
+    )
     assert {item.name for item in home.iterdir() if item.is_dir()} >= {"store", "state", "models", ".git"}
     assert (home / "models" / "metadata").is_dir()
     assert (load(home).language, load(home).author) == ("zh_CN", "王 小明")

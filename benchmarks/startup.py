@@ -4,8 +4,6 @@ Ten interleaved runs after a warm-up; the ratio of the medians must not pass 1.5
 for ``benchmarks/README.md``; exits 1 above the limit. Run it by ``make bench``.
 """
 
-
-
 from __future__ import annotations
 
 import datetime as dt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from ultralab.models import Library, model_path, pull
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.sources.path import SOURCE as PATH_SOURCE
 from ultralab.models.sources.pypi import SOURCE as PYPI_SOURCE
+
+# A runner in the background may have started us with these ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 CACHE = Path(__file__).resolve().parents[1] / ".setup" / "test-models"
 

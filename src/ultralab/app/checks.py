@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ultralab.app.lab import machine_ledger, open_lab
-from ultralab.kernel.checks import Check
+from ultralab.kernel.checks import Check, Finding
+from ultralab.kernel.language import N_, _
+from ultralab.memory import Ledger
 from ultralab.settings import is_lab
 
 
@@ -16,9 +18,17 @@ def doctor_checks(home: Path) -> tuple[Check, ...]:
     from ultralab.machine import read_machine
     from ultralab.memory import checks as memory
 
-    ledger = machine_ledger(read_machine(measure=False), 0)
+    def ledger() -> Ledger:
+        return machine_ledger(read_machine(measure=False), 0)
+
     general = (*machine.doctor_checks(), *memory.doctor_checks(ledger), *engines.doctor_checks())
-    return (*general, *_lab_checks(home)) if is_lab(home) else general
+    return (*general, *(_lab_checks(home) if is_lab(home) else (_no_lab(home),)))
+
+
+def _no_lab(home: Path) -> Check:
+    detail = _("There is no lab in {home}.").format(home=home)
+    hint = _("Make one: ultralab init — or name another with --home.")
+    return Check("lab", N_("The lab"), lambda: Finding("skip", detail, hint))
 
 
 def _lab_checks(home: Path) -> tuple[Check, ...]:

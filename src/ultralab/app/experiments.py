@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ultralab.experiments.trackers.base import Tracker
     from ultralab.experiments.types import Expected
     from ultralab.models import ModelRecord
+    from ultralab.models.formats.base import ModelHeader
     from ultralab.monitor import Sampler
+    from ultralab.planner.types import ModelShape
 
 Announce = Callable[[Sequence[tuple["Subject", "Expected"]]], None]
 
@@ -75,13 +77,75 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
 def _subjects(lab: Lab, file: SpecFile, progress: Progress) -> list[Subject]:
     """The reference as it came, then one subject per variant."""
     from ultralab.experiments.bench import Made, Subject
-    from ultralab.models.planned import planned_header
 
     try:
-        record = model_verbs.find_or_pull(lab, file.spec.model, progress)
+        record = model_verbs.find_or_pull(lab, _beside(lab, file.path.parent, file.spec.model), progress)
     except RequestError as error:
         raise file.wrong(error.message, "model", hint=error.hint) from error
+    _require_format(file, record)
     path, header = model_verbs.header_of(lab, record)
+    _require_sense(file, record, header)
+    reference = Made(record, path, header.shape)
+    subjects = [Subject(record.quantization, record.title, None, header.shape, lambda _progress: reference)]
+    for number, target in enumerate(file.spec.variants):
+        shape = _planned_shape(file, path, number)
+        subjects.append(Subject(target, record.title, target, shape, partial(_make, lab, record, target)))
+    return subjects
+
+
+def _beside(lab: Lab, folder: Path, ref: str) -> str:
+    """A relative path is taken from the experiment file's folder where such a file is there, else as it stands.
+
+    A capsule holds the file but not the model: there, the path means the model that was measured.
+    """
+    given = Path(ref.removeprefix("path:"))
+    is_path = ref.startswith("path:") or "/" in ref or ref.endswith(".gguf")
+    if not is_path or given.is_absolute():
+        return ref
+    if ref.partition(":")[0] in {source.scheme for source in lab.sources} - {"path"}:
+        return ref
+    with suppress(OSError, ValueError):  # a name too long for a file is none
+        if (folder / given).exists():
+            return str((folder / given).absolute())
+    return _measured_in(folder) or ref
+
+
+def _measured_in(folder: Path) -> str:
+    """The reference model of the capsule in ``folder``; empty where there is no capsule, or it measured none."""
+    from ultralab.experiments import capsule
+
+    with suppress(UltralabError):
+        runs = capsule.read_runs(folder, capsule.read_experiment(folder))
+        return next((run.model_ref for run in runs if run.reference), "")
+    return ""
+
+
+def _require_format(file: SpecFile, record: ModelRecord) -> None:
+    """The engine loads this model's format, and variants can be made from it."""
+    formats = engine(file.spec.engine).formats
+    if record.format not in formats:
+        raise file.wrong(
+            _("{engine} does not load {title}: it is in the format {format}").format(
+                engine=file.spec.engine, title=record.title, format=record.format
+            ),
+            "engine",
+            hint=_("{engine} loads: {formats}. Take another engine or another model.").format(
+                engine=file.spec.engine, formats=", ".join(sorted(formats))
+            ),
+        )
+    if file.spec.variants and record.format != "gguf":
+        raise file.wrong(
+            _("{title} is in the format {format}; only GGUF models can be quantized").format(
+                title=record.title, format=record.format
+            ),
+            "variants",
+            0,
+            hint=_("Leave the variants out, or give a GGUF model."),
+        )
+
+
+def _require_sense(file: SpecFile, record: ModelRecord, header: ModelHeader) -> None:
+    """No variant is the reference itself, and the context is one that the model knows."""
     if record.quantization in file.spec.variants:
         raise file.wrong(
             _("{title} is {name} already: it is the reference of this experiment.").format(
@@ -99,22 +163,28 @@ def _subjects(lab: Lab, file: SpecFile, progress: Progress) -> list[Subject]:
             "context",
             hint=_("Give at most {count}.").format(count=trained),
         )
-    reference = Made(record, path, header.shape)
-    subjects = [Subject(record.quantization, record.title, None, header.shape, lambda _progress: reference)]
-    for number, target in enumerate(file.spec.variants):
-        try:
-            shape = planned_header(path, target).shape
-        except RequestError as error:
-            raise file.wrong(error.message, "variants", number, hint=error.hint) from error
-        subjects.append(Subject(target, record.title, target, shape, partial(_make, lab, record, target)))
-    return subjects
+
+
+def _planned_shape(file: SpecFile, path: Path, number: int) -> ModelShape:
+    from ultralab.models.planned import planned_header
+
+    try:
+        return planned_header(path, file.spec.variants[number]).shape
+    except RequestError as error:
+        raise file.wrong(error.message, "variants", number, hint=error.hint) from error
 
 
 def _make(lab: Lab, parent: ModelRecord, target: str, progress: Progress) -> Made:
-    from ultralab import models
+    """The variant from the library; where it has to be made first, with a reservation for that."""
+    from ultralab import memory, models
     from ultralab.experiments.bench import Made
 
-    record = models.quantize(lab.library, parent, target, lab.formats, progress, added_by=lab.author)
+    record = models.made_before(lab.library, parent, target)
+    if record is None:
+        amount = models.quantization_memory(models.model_path(lab.library, parent))
+        purpose = _("Making {target} of {title}").format(target=target, title=parent.title)
+        with memory.held(lab.ledger, amount, purpose):
+            record = models.quantize(lab.library, parent, target, lab.formats, progress, added_by=lab.author)
     path, header = model_verbs.header_of(lab, record)
     return Made(record, path, header.shape)
 
@@ -126,9 +196,11 @@ def _tracker(lab: Lab, name: str) -> Tracker:
     return MlflowTracker(lab.home / "state" / "mlflow.db", lab.home / "store" / "mlflow_artifacts")
 
 
-def _samplers() -> list[Callable[[int], Sampler]]:
-    group = "ultralab.samplers"
-    return [
-        cast("Callable[[int], Sampler]", plugins.load(group, plugin.name, _("sampler")))
-        for plugin in plugins.installed(group)
-    ]
+def _samplers() -> dict[str, Callable[[int], Sampler]]:
+    """Every registered sampler by name; imported when it is opened, so that a broken one breaks nothing else."""
+    return {plugin.name: partial(_sampler, plugin.name) for plugin in plugins.installed("ultralab.samplers")}
+
+
+def _sampler(name: str, pid: int) -> Sampler:
+    opening = cast("Callable[[int], Sampler]", plugins.load("ultralab.samplers", name, _("sampler")))
+    return opening(pid)

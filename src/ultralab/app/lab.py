@@ -28,6 +28,7 @@ class Lab:
 
     home: Path
     settings: Settings
+    asked_language: str = ""
 
     @property
     def author(self) -> str:
@@ -36,7 +37,9 @@ class Lab:
 
     @property
     def language(self) -> str:
-        """The language of this lab's documents."""
+        """The language of this lab's documents, unless another was asked for this time."""
+        if self.asked_language:
+            return self.asked_language
         return current_language() if self.settings.language == "auto" else self.settings.language
 
     @cached_property
@@ -77,15 +80,15 @@ class Lab:
         return committed(Repository(self.home, self.author), paths, message)
 
 
-def open_lab(home: Path) -> Lab:
-    """Open the lab at ``home``. Raises NotFound (no lab there), InvalidSpec (its settings are wrong)."""
+def open_lab(home: Path, language: str = "") -> Lab:
+    """Open the lab at ``home``; ``language`` is for documents written this time. Raises NotFound (no lab there), InvalidSpec (its settings are wrong)."""
     if not is_lab(home):
         raise NotFound(
             _("There is no lab in {home}.").format(home=home),
             hint=_("Make one: ultralab init {home} — or name another with --home.").format(home=home),
             home=str(home),
         )
-    return Lab(home, load(home))
+    return Lab(home, load(home), language)
 
 
 def machine_ledger(machine: Machine, reserve: int) -> Ledger:

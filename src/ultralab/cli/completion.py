@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 from click.shell_completion import get_completion_class
 
-from ultralab.cli.frame import Command
+from ultralab.cli.frame import Command, Request
 from ultralab.kernel.language import _
 
 
@@ -25,4 +27,6 @@ def completion(context: click.Context, shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None
     root = context.find_root()
-    click.echo(found(root.command, {}, "ultralab", "_ULTRALAB_COMPLETE").source())
+    script = found(root.command, {}, "ultralab", "_ULTRALAB_COMPLETE").source()
+    request = root.ensure_object(Request)
+    click.echo(json.dumps({"shell": shell, "script": script}) if request.json else script)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ultralab.cli.frame import Group, Request
-from ultralab.cli.main import home_of
+from ultralab.cli.home import opened
 from ultralab.kernel.errors import UnknownChoice
 from ultralab.kernel.language import _
 
@@ -23,11 +23,10 @@ def config() -> None:
 @click.pass_obj
 def list_(request: Request) -> None:
     """List the settings."""
-    from ultralab.app import open_lab
     from ultralab.cli.output import show, table
     from ultralab.settings import describe, values
 
-    found = values(open_lab(home_of(request)).settings)
+    found = values(opened(request).settings)
     rows = table(_("Setting"), _("Value"), _("What it is"))
     for field in describe():
         rows.add_row(field.key, _plain(found[field.key]), _(field.description))
@@ -39,11 +38,10 @@ def list_(request: Request) -> None:
 @click.pass_obj
 def get(request: Request, key: str) -> None:
     """Print a setting."""
-    from ultralab.app import open_lab
     from ultralab.cli.output import show
     from ultralab.settings import values
 
-    found = values(open_lab(home_of(request)).settings)
+    found = values(opened(request).settings)
     if key not in found:
         raise UnknownChoice.among(_("setting"), key, found)
     show(request, found[key], lambda console: console.print(_plain(found[key]), soft_wrap=True))
@@ -59,12 +57,12 @@ def get(request: Request, key: str) -> None:
 @click.pass_obj
 def set_(request: Request, key: str, value: str) -> None:
     """Change a setting."""
-    from ultralab.app import open_lab
+    from ultralab.app.settings import change_setting
     from ultralab.cli.output import show
-    from ultralab.settings import set_value, values
+    from ultralab.settings import values
 
-    lab = open_lab(home_of(request))
-    found = values(set_value(lab.home, key, value))
+    lab = opened(request)
+    found = values(change_setting(lab, key, value))
     show(request, found, lambda console: console.print(f"{key} = {_plain(found[key])}", soft_wrap=True))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ultralab.cli.frame import Command, Request
+from ultralab.cli.home import DEMO_HOME
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes, format_count
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ultralab.setup.demo import Narrator
-
-_DEMO_HOME = Path("demo-lab")
 
 
 @click.command(
@@ -36,15 +35,16 @@ def demo(request: Request) -> None:
     from ultralab.cli.results import draw_next, draw_result
     from ultralab.setup.demo import run_demo
 
-    home = (request.home or _DEMO_HOME).expanduser().absolute()
+    home = (request.home or DEMO_HOME).expanduser().absolute()
     quiet = request.quiet or request.json
     out = console()
     result = run_demo(home, progress_for(request), _silent() if quiet else _narrator(out))
 
     def draw(screen: Console) -> None:
-        _chapter(screen, 6, _("What came out"))
+        if not quiet:
+            _chapter(screen, 6, _("What came out"))
         draw_result(screen, result)
-        draw_next(screen, home, result)
+        draw_next(screen, home)
 
     show(request, to_data(result), draw)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ultralab.cli.frame import Command, Request
-from ultralab.cli.main import home_of
+from ultralab.cli.home import home_of
 from ultralab.kernel.errors import ChecksFailed
 from ultralab.kernel.language import _, ngettext
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ultralab.cli.frame import Command, Group, Request
-from ultralab.cli.main import home_of
+from ultralab.cli.home import home_of, opened
 from ultralab.kernel.language import N_, _, current_language
 
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ _RUN_HELP = _("Run the experiment FILE in the lab: measure, record, track, repor
 
 
 def _run(request: Request, file: Path) -> None:
-    from ultralab.app import open_lab
     from ultralab.app.experiments import run as run_experiment
     from ultralab.cli.output import console, show
     from ultralab.cli.progress import progress_for
@@ -62,7 +61,7 @@ def _run(request: Request, file: Path) -> None:
     progress = progress_for(request)
     quiet = request.quiet or request.json
     result = run_experiment(
-        open_lab(home_of(request)),
+        opened(request),
         file.expanduser(),
         progress,
         (lambda _expected: None) if quiet else (lambda expected: draw_expected(console(), expected)),
@@ -116,12 +115,11 @@ def template(request: Request, folder: Path) -> None:
 @click.pass_obj
 def list_(request: Request) -> None:
     """List the experiments."""
-    from ultralab.app import open_lab
     from ultralab.cli.output import show, table
     from ultralab.experiments import capsule
     from ultralab.kernel.errors import UltralabError
 
-    lab = open_lab(home_of(request))
+    lab = opened(request)
     found = []
     for folder in capsule.capsules(lab.home):
         try:
@@ -149,12 +147,11 @@ def show_(request: Request, experiment: str) -> None:
     """Show an experiment."""
     from rich.text import Text
 
-    from ultralab.app import open_lab
     from ultralab.cli.output import show
     from ultralab.cli.results import draw_comparison
     from ultralab.experiments import capsule
 
-    lab = open_lab(home_of(request))
+    lab = opened(request)
     folder = capsule.find_capsule(lab.home, experiment)
     record = capsule.read_experiment(folder)
     runs = capsule.read_runs(folder, record)
@@ -181,16 +178,10 @@ def show_(request: Request, experiment: str) -> None:
 @click.pass_obj
 def report(request: Request, experiment: str) -> None:
     """Write a report anew."""
-    from ultralab.app import open_lab
+    from ultralab.app.reports import rewrite_report
     from ultralab.cli.output import show
-    from ultralab.experiments import capsule
-    from ultralab.experiments.report import write_report
 
-    lab = open_lab(home_of(request))
-    folder = capsule.find_capsule(lab.home, experiment)
-    record = capsule.read_experiment(folder)
-    language = current_language() if request.lang else lab.language
-    written = write_report(folder, record, capsule.read_runs(folder, record), language)
+    written = rewrite_report(opened(request), experiment)
     data = {
         "markdown": str(written.markdown),
         "html": str(written.html),

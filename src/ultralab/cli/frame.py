@@ -54,7 +54,10 @@ def global_options() -> list[click.Parameter]:
         ),
         click.Option(["--quiet", "-q", "global_quiet"], is_flag=True, help=_("No progress, results only."), **common),
         click.Option(
-            ["--verbose", "-v", "global_verbose"], is_flag=True, help=_("Say more; show tracebacks."), **common
+            ["--verbose", "-v", "global_verbose"],
+            is_flag=True,
+            help=_("Show Python tracebacks behind errors."),
+            **common,
         ),
     ]
 

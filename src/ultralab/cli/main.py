@@ -12,6 +12,7 @@ import click
 
 from ultralab import __version__
 from ultralab.cli.frame import Group, Request
+from ultralab.cli.home import DEMO_HOME, default_home
 from ultralab.kernel.language import LANGUAGES, N_, _, language_of_locale, match_language, use_language
 from ultralab.system import environ
 
@@ -28,16 +29,6 @@ _COMMANDS = {
     "selftest": ("ultralab.cli.doctor:selftest", N_("Check on this machine what ultralab claims.")),
     "completion": ("ultralab.cli.completion:completion", N_("Print the shell's completion script.")),
 }
-
-
-def default_home() -> Path:
-    """``$ULTRALAB_HOME``, else ``~/ultralab``."""
-    return Path(environ.read("ULTRALAB_HOME") or "~/ultralab").expanduser()
-
-
-def home_of(request: Request) -> Path:
-    """The lab that an invocation is about."""
-    return (request.home.expanduser() if request.home else default_home()).absolute()
 
 
 def build() -> Group:
@@ -98,7 +89,8 @@ def choose_language(arguments: list[str]) -> str:
 
 def _lab_language(arguments: list[str]) -> str | None:
     given = _option(arguments, "--home")
-    home = Path(given).expanduser() if given else default_home()
+    wanted = next((word for word in arguments if not word.startswith("-")), "")
+    home = Path(given).expanduser() if given else DEMO_HOME if wanted == "demo" else default_home()
     if not (home / "lab.toml").is_file():
         return None
     from ultralab.settings import quick_language

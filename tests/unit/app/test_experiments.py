@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.gguf_maker import small_model
+from tests.gguf_maker import U32, Tensor, gguf_bytes, small_keys, small_model, tiny_llama
 from tests.unit.experiments.bench_sample import SPEC, TEXT
 
+from ultralab import memory
 from ultralab.app import experiments, models, open_lab
 from ultralab.app.lab import Lab
-from ultralab.kernel.errors import InvalidSpec, NotFound
+from ultralab.kernel.errors import InvalidSpec, NotFound, OutOfMemory
 from ultralab.kernel.progress import SILENT
+from ultralab.models import quantization_memory, rebuild, records
 from ultralab.setup.tree import create_lab
 
 
@@ -69,3 +73,77 @@ def test_a_context_beyond_what_the_model_was_trained_for(lab: Lab) -> None:
     (record,) = [models.find_or_pull(lab, "small", SILENT)]
     found = _complaint(lab, SPEC.replace("model: any", "model: small"))
     assert found == f"6: options.context: {record.title} was trained for 128 tokens"
+
+
+class _Watching:
+    """A progress that notes what the ledger holds when a step begins."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.held: dict[str, list[tuple[str, int]]] = {}
+
+    @contextmanager
+    def step(self, label: str, total: float | None = None, unit: str = "") -> Iterator[_Watching]:
+        self.held[label] = [(item.purpose, item.amount) for item in memory.holders(self.lab.ledger)]
+        yield self
+
+    def advance(self, amount: float = 1) -> None:
+        return None
+
+    def describe(self, text: str) -> None:
+        return None
+
+    def say(self, text: str) -> None:
+        return None
+
+
+RUNNABLE = SPEC.replace("model: any", "model: ./tiny.gguf").replace("engine: fake", "engine: fake\nvariants: [Q8_0]")
+
+
+def _experiment(lab: Lab) -> Path:
+    """A folder that is not the working directory, with an experiment file, its text and its model."""
+    folder = lab.home.parent
+    (folder / "below").mkdir()
+    (folder / "below" / "text.txt").write_text(TEXT)
+    tiny_llama(folder / "tiny.gguf")
+    (folder / "spec.yaml").write_text(RUNNABLE)
+    return folder / "spec.yaml"
+
+
+def test_quantizing_holds_memory_and_a_model_beside_the_file_is_found(lab: Lab) -> None:
+    path = _experiment(lab)
+    watching = _Watching(lab)
+    result = experiments.run(lab, path, watching)
+    assert [run.model_ref for run in result.runs] == ["tiny:f32", "tiny:q8_0"]
+    amount = quantization_memory(path.parent / "tiny.gguf")
+    assert watching.held["Quantizing to Q8_0"] == [("Making Q8_0 of tiny", amount)]
+    assert memory.holders(lab.ledger) == ()
+    (path.parent / "tiny.gguf").unlink()
+    again = _Watching(lab)
+    repeated = experiments.run(lab, result.folder / "experiment.yaml", again)  # as its report says
+    assert [run.model_ref for run in repeated.runs] == ["tiny:f32", "tiny:q8_0"]
+    assert not [label for label in again.held if label.startswith("Quantizing")]
+
+
+def test_quantizing_without_memory_left_fails_that_run(lab: Lab) -> None:
+    path = _experiment(lab)
+    big = Tensor("blk.0.ffn_up.weight", (1024, 1024), "F32")
+    (path.parent / "tiny.gguf").write_bytes(gguf_bytes(small_keys(llama__context_length=(U32, 512)), (big,)))
+    with memory.held(lab.ledger, lab.ledger.limit - 35_000_000, "something else"), pytest.raises(OutOfMemory) as caught:
+        experiments.run(lab, path, SILENT)
+    assert caught.value.message.startswith("Making Q8_0 of tiny needs ")
+    assert [record.variant for record in records(lab.library) if record.name == "tiny"] == ["f32"]
+
+
+def _of_format(lab: Lab, name: str) -> None:
+    """Make the lab's model one of another format."""
+    for path in lab.library.metadata.glob("*.json"):
+        path.write_text(path.read_text().replace('"format": "gguf"', f'"format": "{name}"'))
+    rebuild(lab.library)
+
+
+def test_a_model_in_a_format_that_the_engine_does_not_load(lab: Lab) -> None:
+    _of_format(lab, "safetensors")
+    (record,) = [models.find_or_pull(lab, "small", SILENT)]
+    found = _complaint(lab, SPEC.replace("model: any", "model: small"))
+    assert found == f"5: engine: fake does not load {record.title}: it is in the format safetensors"

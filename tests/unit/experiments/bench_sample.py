@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ultralab.experiments.types import Expected
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.machine.types import Bandwidth, Machine
 from ultralab.models.types import ModelFile, ModelRecord
+from ultralab.monitor.base import Sampler
 from ultralab.monitor.samplers.system import SystemSampler
 from ultralab.planner.types import ModelShape
 
@@ -100,6 +101,9 @@ class Sample:
     folder: Path
     text: str = SPEC
     trackers: Sequence[Callable[[], Tracker]] = ()
+    samplers: Mapping[str, Callable[[int], Sampler]] = field(default_factory=lambda: {"system": SystemSampler})
+    refusal: str = ""
+    on_keep: Callable[[], None] = lambda: None
     kept: list[tuple[list[str], str]] = field(default_factory=list)
     announced: list[tuple[str, int]] = field(default_factory=list)
 
@@ -131,7 +135,8 @@ class Sample:
     def bench(self) -> Bench:
         def keep(paths: Sequence[Path], message: str) -> str:
             self.kept.append(([str(path.relative_to(self.home)) for path in paths], message))
-            return ""
+            self.on_keep()
+            return self.refusal
 
         def announce(expected: Sequence[tuple[Subject, Expected]]) -> None:
             self.announced += [(subject.label, one.memory_bytes) for subject, one in expected]
@@ -145,7 +150,7 @@ class Sample:
             language="en",
             keep=keep,
             trackers=self.trackers,
-            samplers=[SystemSampler],
+            samplers=self.samplers,
             announce=announce,
         )
 

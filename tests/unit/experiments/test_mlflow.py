@@ -63,7 +63,10 @@ def test_runs_are_recorded_with_everything(tmp_path: Path) -> None:
             (reading.step, reading.value) for reading in capsule.readings(folder) if reading.name == "decode_tok_s"
         ]
         files = sorted(file.path for file in client.list_artifacts(run.info.run_id))
-        assert files == ["engine.log", "environment.txt", "metrics.jsonl", "run.json", "scores.jsonl"]
+        assert files == [
+            *("engine.log", "environment.txt", "metrics.jsonl"),
+            *("provenance.json", "run.json", "scores.jsonl"),
+        ]
         copies = [path for path in artifacts.rglob("run.json") if recorded.id in path.read_text()]
         assert [path.read_bytes() for path in copies] == [(folder / "run.json").read_bytes()]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from ultralab.experiments import capsule
 from ultralab.experiments.trackers.base import Tracker
 from ultralab.experiments.types import ExperimentRecord, RunRecord
 from ultralab.kernel.errors import DiskFull, EngineDied, EngineFailed, Failure, Interrupted, InvalidSpec
+from ultralab.monitor.base import Sampler
 
 
 def _only(home: Path) -> tuple[Path, ExperimentRecord, tuple[RunRecord, ...]]:
@@ -42,7 +45,7 @@ def test_what_a_finished_experiment_leaves(tmp_path: Path) -> None:
     assert folder == sample.home / "experiments" / "sample" / record.id
     first, second = (f"runs/{run.id}" for run in runs)
     inside = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    each = ("run.json", "metrics.jsonl", "engine.log", "environment.txt", "scores.jsonl")
+    each = ("run.json", "metrics.jsonl", "engine.log", "environment.txt", "provenance.json", "scores.jsonl")
     wanted = {f"{run}/{name}" for run in (first, second) for name in each}
     plots = {name for name in inside if name.startswith("plots/")}
     top = {"experiment.yaml", "experiment.json", "report.md", "report.html", "below/text.txt"}
@@ -55,6 +58,9 @@ def test_what_a_finished_experiment_leaves(tmp_path: Path) -> None:
     assert (record.provenance.ultralab, record.provenance.python) == (__version__, sys.version.split()[0])
     assert f"ultralab=={__version__}" in record.provenance.packages
     assert (folder / first / "environment.txt").read_text().splitlines() == list(record.provenance.packages)
+    place = {name: value for name, value in asdict(record.provenance).items() if name != "packages"}
+    assert [json.loads((folder / run / "provenance.json").read_text()) for run in (first, second)] == [place] * 2
+    assert (place["machine"]["chip"], place["git_commit"], place["git_dirty"]) == ("Test", "", False)
     assert [(run.variant, run.reference, run.status, run.seed, run.engine) for run in runs] == [
         ("F32", True, "finished", 11, "fake"),
         ("Q8_0", False, "finished", 11, "fake"),
@@ -69,7 +75,7 @@ def test_what_a_finished_experiment_leaves(tmp_path: Path) -> None:
         assert [len(run.measured.decode_tok_s.values), len(run.measured.ttft_s.values)] == [3, 3]
         assert 1 < run.measured.nll <= 3
         assert run.measured.memory_bytes >= run.measured.baseline_bytes > 1_000_000
-    assert sample.announced == [("F32", 24_000_000), ("Q8_0", 24_000_000)]
+    assert sample.announced == [("F32", 30_000_000), ("Q8_0", 30_000_000)]
     assert [message for _paths, message in sample.kept] == [
         f"Begin experiment sample {record.id}",
         f"End experiment sample {record.id}: finished",
@@ -228,3 +234,48 @@ def test_a_tracker_that_fails_is_a_warning(tmp_path: Path) -> None:
     result = sample.run(sample.subject("F32", reference=True), sample.subject("Q8_0"))
     assert result.warnings == ("The tracker cannot be opened.", "No.", "No.")
     assert [run.status for run in result.runs] == ["finished", "finished"]
+
+
+class _Blind:
+    """A sensor that never has a reading."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def sample(self) -> dict[str, float]:
+        raise OSError(5, "no such sensor")
+
+
+def _unbuilt(_pid: int) -> Sampler:
+    raise ImportError("a library is missing")
+
+
+def test_what_fails_beside_the_measurement_is_a_warning_and_said_once(tmp_path: Path) -> None:
+    sample = Sample(tmp_path, refusal="git refused.", samplers={"blind": _Blind, "unbuilt": _unbuilt})
+    result = sample.run(sample.subject("F32", reference=True), sample.subject("Q8_0"))
+    words = "The sampler {!r} failed, its readings are incomplete: {}"
+    assert result.warnings == (
+        "git refused.",
+        words.format("unbuilt", "ImportError('a library is missing')"),
+        words.format("blind", "OSError(5, 'no such sensor')"),
+    )
+    assert [run.status for run in result.runs] == ["finished", "finished"]
+
+
+@pytest.mark.parametrize(("stop", "error"), [(_interrupt, KeyboardInterrupt), (_full, DiskFull)])
+def test_an_experiment_that_does_not_begin_leaves_nothing(
+    tmp_path: Path, stop: Callable[[], None], error: type[BaseException]
+) -> None:
+    times = []
+
+    def on_keep() -> None:
+        times.append(sorted(path.name for path in sample.home.rglob("*") if path.is_file()))
+        if len(times) == 1:
+            stop()
+
+    sample = Sample(tmp_path, on_keep=on_keep)
+    with pytest.raises(error):
+        sample.run(sample.subject("F32", reference=True))
+    assert times == [[".reserve", "experiment.yaml", "run.json", "text.txt"], []]
+    assert [message.split()[0] for _paths, message in sample.kept] == ["Begin", "Drop"]
+    assert list((sample.home / "experiments").iterdir()) == []

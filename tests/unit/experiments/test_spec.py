@@ -114,12 +114,12 @@ def test_only_four_keys_are_needed(tmp_path: Path) -> None:
         ("[one, two]", "[one, 2]", 18, "tags.1", "must be text, not 2", EXAMPLE),
         ("[one, two]", "\n- one\n- no", 20, "tags.1", "must be text, not False", EXAMPLE),
         # numbers that YAML 1.1 reads in its own way
-        ("seed: 7", "seed: 010", 16, "seed", f"'010' {NUMBER}", ""),
-        ("seed: 7", "seed: 1:30", 16, "seed", f"'1:30' {NUMBER}", ""),
-        ("seed: 7", "seed: 0x1F", 16, "seed", f"'0x1F' {NUMBER}", ""),
-        ("seed: 7", "seed: 0b11", 16, "seed", f"'0b11' {NUMBER}", ""),
-        ("seed: 7", "seed: " + "9" * 5000, 16, "seed", f"'{'9' * 40}' {NUMBER}", ""),
-        ("seed: 7", 'seed: !!int ""', 16, "seed", f"'' {NUMBER}", ""),
+        ("seed: 7", "seed: 010", 16, "seed", f"'010' {NUMBER}", EXAMPLE),
+        ("seed: 7", "seed: 1:30", 16, "seed", f"'1:30' {NUMBER}", EXAMPLE),
+        ("seed: 7", "seed: 0x1F", 16, "seed", f"'0x1F' {NUMBER}", EXAMPLE),
+        ("seed: 7", "seed: 0b11", 16, "seed", f"'0b11' {NUMBER}", EXAMPLE),
+        ("seed: 7", "seed: " + "9" * 5000, 16, "seed", f"'{'9' * 40}' {NUMBER}", EXAMPLE),
+        ("seed: 7", 'seed: !!int ""', 16, "seed", f"'' {NUMBER}", EXAMPLE),
         ("seed: 7", 'seed: !!float "abc"', 16, "seed", "must be a whole number, not 'abc'", EXAMPLE),
         ("seed: 7", 'seed: !!bool "abc"', 16, "seed", "must be a whole number, not False", EXAMPLE),
         # ranges
@@ -132,31 +132,31 @@ def test_only_four_keys_are_needed(tmp_path: Path) -> None:
         # choices
         ("engine: fake", "engine: fakr", 4, "engine", "Unknown engine: 'fakr'", "Did you mean fake?"),
         ("Q4_0", "q4_0", 5, "variants.1", "Unknown quantization: 'q4_0'", "Did you mean Q4_0"),
-        ("Q4_0", "Q8_0", 5, "variants.1", "Q8_0 is listed twice", ""),
+        ("Q4_0", "Q8_0", 5, "variants.1", "Q8_0 is listed twice", EXAMPLE),
         ("trackers: []", "trackers: [wandb]", 17, "trackers.0", "must be 'mlflow', not 'wandb'", EXAMPLE),
-        ("trackers: []", "trackers: [mlflow, mlflow]", 17, "trackers.1", "mlflow is listed twice", ""),
+        ("trackers: []", "trackers: [mlflow, mlflow]", 17, "trackers.1", "mlflow is listed twice", EXAMPLE),
         ("quantization_tradeoff", "../up", 1, "experiment", "'../up' cannot be a folder's name", "Use lower-case"),
         ("quantization_tradeoff", "Big", 1, "experiment", "'Big' cannot be a folder's name", "Use lower-case"),
         ("quantization_tradeoff", "templates", 1, "experiment", "'templates' cannot be a folder's name", "Use lower"),
         # text that would harm a terminal or a page
-        ("What it costs", '"a\\nb"', 2, "title", "must be one line of text without control characters", ""),
-        ("What it costs", '"\\e[31m"', 2, "title", "must be one line of text without control characters", ""),
-        ("What it costs", '" "', 2, "title", "must be one line of text without control characters", ""),
-        ("two", '"t\\tt"', 18, "tags.1", "must be one line of text without control characters", ""),
+        ("What it costs", '"a\\nb"', 2, "title", "must be one line of text without control characters", EXAMPLE),
+        ("What it costs", '"\\e[31m"', 2, "title", "must be one line of text without control characters", EXAMPLE),
+        ("What it costs", '" "', 2, "title", "must be one line of text without control characters", EXAMPLE),
+        ("two", '"t\\tt"', 18, "tags.1", "must be one line of text without control characters", EXAMPLE),
         # structure
-        ("seed: 7", "title: again", 16, "title", "this key stands here twice (first in line 2)", ""),
-        ("  tokens: 256", "  text: b", 15, "quality.text", "this key stands here twice (first in line 14)", ""),
+        ("seed: 7", "title: again", 16, "title", "this key stands here twice (first in line 2)", EXAMPLE),
+        ("  tokens: 256", "  text: b", 15, "quality.text", "this key stands here twice (first in line 14)", EXAMPLE),
         (
             "seed: 7",
             "\tseed: 7",
             16,
             "",
             "this is not valid YAML: found character '\\t' that cannot start any token",
-            "",
+            "Check the",
         ),
-        ("seed: 7", "? [a, b]\n: 7", 16, "", "a key must be a word", ""),
-        ("[one, two]", "&a [*a]", 18, "tags.0", "an alias that contains itself", ""),
-        ("seed: 7", "seed: &a {b: *a}", 16, "seed.b", "an alias that contains itself", ""),
+        ("seed: 7", "? [a, b]\n: 7", 16, "", "a key must be a word", EXAMPLE),
+        ("[one, two]", "&a [*a]", 18, "tags.0", "an alias that contains itself", EXAMPLE),
+        ("seed: 7", "seed: &a {b: *a}", 16, "seed.b", "an alias that contains itself", EXAMPLE),
         ("[one, two]", "*nobody", 18, "", "this is not valid YAML: found undefined alias 'nobody'", "Check the"),
         ("[one, two]", "[one", 19, "", "this is not valid YAML: expected ',' or ']', but got '<stream end>'", "Check"),
         ("seed: 7", "---\nseed: 7", 16, "", "this is not valid YAML: but found another document", "Check the"),
@@ -167,7 +167,7 @@ def test_only_four_keys_are_needed(tmp_path: Path) -> None:
             18,
             "tags",
             "values with the tag 'tag:yaml.org,2002:python/object/apply:os.system' are not used here",
-            "",
+            EXAMPLE,
         ),
         (
             "seed: 7",
@@ -175,7 +175,7 @@ def test_only_four_keys_are_needed(tmp_path: Path) -> None:
             16,
             "seed",
             "values with the tag 'tag:yaml.org,2002:binary' are not used here",
-            "",
+            EXAMPLE,
         ),
         # the text
         ("text.txt", "text", 14, "quality.text", "there is no such file: {folder}/text", "Give a path relative"),
@@ -221,6 +221,7 @@ def test_complaints(tmp_path: Path, old: str, new: str, line: int, field: str, p
     assert old in GOOD
     found = _complaint(tmp_path, GOOD.replace(old, new, 1))
     assert found[:3] == (line, field, problem.replace("{folder}", str(tmp_path)))
+    assert hint
     assert found[3].startswith(hint)
 
 
@@ -296,6 +297,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_complaint_found_later_has_its_place(tmp_path: Path) -> None:
     error = _load(tmp_path, GOOD).wrong("This is wrong.", "variants", 1, hint="Do that.")
     assert (error.message, error.hint) == (f"{tmp_path}/spec.yaml:5: variants.1: This is wrong", "Do that.")
+    assert _load(tmp_path, GOOD).wrong("This is wrong.", "variants").hint == EXAMPLE
 
 
 def test_the_shipped_example_is_valid() -> None:

@@ -109,7 +109,7 @@ def test_an_overdrawn_ledger_gives_nothing(tmp_path: Path) -> None:
     smaller = open_ledger(tmp_path, 50)  # the owner of the machine chose a lower limit
     with pytest.raises(OutOfMemory, match=r"of 50 B only 0 B are free"):
         reserve(smaller, 1, "late")
-    (check,) = doctor_checks(smaller)
+    (check,) = doctor_checks(lambda: smaller)
     assert (check.run().verdict, check.run().detail) == ("warn", "80 B of 50 B are reserved.")
 
 
@@ -186,7 +186,7 @@ def test_eight_processes_race_for_the_last_bytes(tmp_path: Path) -> None:
 
 def test_the_doctor_sees_a_whole_ledger(ledger: Ledger) -> None:
     reserve(ledger, 30, "some")
-    (check,) = doctor_checks(ledger)
+    (check,) = doctor_checks(lambda: ledger)
     assert (check.name, check.run().verdict, check.run().detail) == (
         "memory.ledger",
         "pass",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,17 @@ from tests.gguf_maker import F32, STR, U32, Tensor, gguf_bytes, small_keys, tiny
 
 from ultralab.kernel.errors import FileDamaged, UnknownChoice, Unsupported
 from ultralab.kernel.progress import SILENT, Progress
-from ultralab.models import QUANTIZATIONS, Library, ModelRecord, model_path, pull, quantize, records
+from ultralab.models import (
+    QUANTIZATIONS,
+    Library,
+    ModelRecord,
+    made_before,
+    model_path,
+    pull,
+    quantization_memory,
+    quantize,
+    records,
+)
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.formats.gguf_reader import GgufHeader, TensorInfo, read_gguf
 from ultralab.models.sources.path import SOURCE as PATH_SOURCE
@@ -254,3 +265,22 @@ def test_an_alignment_of_the_sources_own_is_kept(library: Library, tmp_path: Pat
     path.write_bytes(gguf_bytes(keys, tensors, alignment=128))
     header = read(library, make(library, take(library, path), "Q8_0"))
     assert (header.alignment, [item.start % 128 for item in header.tensors]) == (128, [0, 0, 0])
+
+
+def test_what_was_made_before(library: Library, parent: ModelRecord) -> None:
+    assert made_before(library, parent, "Q4_0") is None
+    made = make(library, parent, "Q4_0")
+    assert (made_before(library, parent, "q4_0"), made_before(library, parent, "Q8_0")) == (made, None)
+
+
+def test_the_memory_for_quantizing_grows_with_the_largest_tensor_up_to_a_slab(tmp_path: Path) -> None:
+    def needed(*rows: int) -> int:
+        path = tmp_path / "x.gguf"
+        tensors = [Tensor(f"blk.{n}.ffn_up.weight", (1024, count), "F32") for n, count in enumerate(rows)]
+        path.write_bytes(gguf_bytes(small_keys(), tensors))
+        return quantization_memory(path)
+
+    number = 48 * min(8, os.cpu_count() or 1) + 16
+    assert needed(64) - needed(32) == number * 32 * 1024
+    assert needed(32, 64, 32) - needed(32, 32, 32) == number * 32 * 1024
+    assert needed(2048) == needed(1024) > 1024 * 1024 * number

@@ -132,16 +132,12 @@ def test_speed_with_and_without_a_gpu() -> None:
     assert unknown.value == pytest.approx(11)
 
 
-@given(
-    st.integers(1, 10**13), st.integers(0, 10**12), st.floats(1e9, 1e13), st.integers(1, 256), st.booleans(),
-)  # fmt: skip
-def test_the_band_is_in_order_and_more_traffic_is_slower(
-    weights: int, cache: int, bandwidth: float, cores: int, gpu: bool
-) -> None:
-    def speed(bandwidth: float, cores: int, cache: int) -> Prediction:
-        return decode_speed(weights, bandwidth=bandwidth, cores=cores, gpu=gpu, kv_bytes=cache)
+@given(st.integers(1, 10**13), st.floats(1e9, 1e13), st.integers(1, 256), st.booleans())
+def test_the_band_is_in_order_and_more_traffic_is_slower(weights: int, bandwidth: float, cores: int, gpu: bool) -> None:
+    def speed(weights: int, bandwidth: float, cores: int) -> Prediction:
+        return decode_speed(weights, bandwidth=bandwidth, cores=cores, gpu=gpu)
 
-    one = speed(bandwidth, cores, cache)
+    one = speed(weights, bandwidth, cores)
     assert 0 < one.low <= one.value <= one.high
-    assert speed(bandwidth, cores, cache + 10**9).value < one.value
-    assert speed(2 * bandwidth, 2 * cores, cache).value == pytest.approx(2 * one.value)
+    assert speed(weights + 10**9, bandwidth, cores).value < one.value
+    assert speed(weights, 2 * bandwidth, 2 * cores).value == pytest.approx(2 * one.value)

@@ -306,3 +306,40 @@ def test_a_child_whose_guard_was_killed_can_still_be_ended(tmp_path: Path) -> No
     process.end_stray(leader)
     process.end_stray(None)
     assert not alive(leader)
+
+
+def test_a_stray_that_leads_no_group_is_ended_alone() -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:  # in our own group
+        stray = identify(child.pid)
+        assert stray is not None
+        begun = clock.monotonic()
+        process.end_stray(stray)
+        assert clock.monotonic() - begun < 3
+    assert child.returncode == -signal.SIGKILL
+
+
+def test_a_stray_that_claims_to_be_init_or_us_is_left_alone() -> None:
+    begun = clock.monotonic()
+    for pid in (1, os.getpid()):
+        process.end_stray(identify(pid))
+    for pid in (0, -1, -os.getpid()):
+        assert identify(pid) is None
+        process.end_stray(ProcessId(pid, "-"))
+    assert clock.monotonic() - begun < 1
+
+
+def test_a_child_whose_parent_is_gone_before_it_looks_ends_at_once(tmp_path: Path) -> None:
+    orphan = (
+        "import os, sys, time; from ultralab.system.parent import end_with_parent\n"
+        "mother = int(sys.argv[1])\n"
+        "while os.getppid() == mother: time.sleep(0.01)\n"
+        "print(os.getpid(), os.getppid(), flush=True); end_with_parent(); print('goes on', flush=True)"
+    )
+    mother = f"import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', {orphan!r}, str(os.getpid())])"
+    with subprocess.Popen([PYTHON, "-c", mother], stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        pid, reaper = first.stdout.readline().split()
+        rest = first.stdout.read()
+    # On a desktop another process than init may take orphans over: it is watched like any parent.
+    assert rest == ("" if reaper == "1" else "goes on\n")
+    assert gone(int(pid))

@@ -142,10 +142,15 @@ def _compared(share: float | None, more: str, less: str, same: str) -> str:
 
 
 def _bits(rows: Sequence[Row], _: Translate) -> tuple[str, ...]:
+    """Of variants only: every run of an experiment that is not the reference was made from it (``Subject.target``)."""
     reference = reference_of(rows)
     if reference is None:
         return ()
-    wider = [row.label for row, _m in finished(rows) if row.run.bits_per_weight > reference.run.bits_per_weight]
+    wider = [
+        row.label
+        for row, _m in finished(rows)
+        if not row.run.reference and row.run.bits_per_weight > reference.run.bits_per_weight
+    ]
     if not wider:
         return ()
     return (

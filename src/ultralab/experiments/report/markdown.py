@@ -62,7 +62,7 @@ def _setup(content: Content, _: Translate) -> str:
             _heading(2, _("Setup")),
             _facts((*content.setup, *content.place)),
             _("To repeat it, in this folder:"),
-            "```bash\nultralab experiments run experiment.yaml\n```",
+            "```bash\nultralab run experiment.yaml\n```",
             _("To draw this report again from the records:"),
             "```bash\n" + f"ultralab experiments report {_word(content.experiment_id)}" + "\n```",
         )

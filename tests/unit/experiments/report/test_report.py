@@ -120,7 +120,7 @@ def test_tables_say_what_their_headings_head(tmp_path: Path) -> None:
 
 
 def test_the_document_follows_the_template_and_its_links_lead_somewhere(tmp_path: Path) -> None:
-    _files, _page, document = written(tmp_path, runs())
+    files, _page, document = written(tmp_path, runs())
     assert re.findall(r"^#{1,2} .*$", document, re.MULTILINE) == [
         "# Experiment: What quantization costs and saves",
         "## Metadata",
@@ -139,7 +139,8 @@ def test_the_document_follows_the_template_and_its_links_lead_somewhere(tmp_path
     assert re.findall(r"\]\(([^)]+)\)", document) == [
         "plots/quality.svg", "plots/speed.svg", "plots/prediction.svg", "report.html", "experiment.yaml", "runs/",
     ]  # fmt: skip
-    assert "\nultralab experiments run experiment.yaml\n" in document
+    assert "\nultralab run experiment.yaml\n" in document
+    assert "<code>ultralab run experiment.yaml</code>" in files.html.read_text(encoding="utf-8")
     assert "| Q4_0 | 5.37 | 86.1 MiB | 213 MiB (−2.9%) | **118** (+7.5%) | **398** (+16.7%) |" in document
 
 

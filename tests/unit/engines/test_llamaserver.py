@@ -1,0 +1,125 @@
+"""Answers that no server should give: each is the engine's failure, never a fault of ours."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from ultralab.engines.base import Endpoint, TokenScore
+from ultralab.engines.llamaserver import LlamaServerClient
+from ultralab.kernel.errors import EngineFailed
+
+TIMINGS = '{"cache_n": 0, "prompt_n": 1, "prompt_ms": 1, "predicted_n": 1, "predicted_ms": 1}'
+NOT_A_NUMBER = "The model's output is not a number: its weights are probably damaged."
+
+
+@contextmanager
+def answering(answer: str) -> Iterator[LlamaServerClient]:
+    """A client of a server that gives the same answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        client = LlamaServerClient(Endpoint(f"http://127.0.0.1:{server.server_address[1]}", "secret"))
+        try:
+            yield client
+        finally:
+            client.close()
+            server.shutdown()
+            thread.join()
+
+
+def failure(answer: str, ask: Callable[[LlamaServerClient], object]) -> EngineFailed:
+    with answering(answer) as client, pytest.raises(EngineFailed) as caught:
+        ask(client)
+    return caught.value
+
+
+def scored(entry: str) -> str:
+    return f'{{"completion_probabilities": [{entry}]}}'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("null", "[]", "7", "{}", '{"tokens": null}', '{"tokens": [null]}', '{"tokens": ["a"]}', "{"),
+        '{"tokens": [Infinity]}',
+    ],
+)
+def test_tokenize(answer: str) -> None:
+    error = failure(answer, lambda client: client.tokenize("x"))
+    assert error.message.startswith("The engine's answer to /tokenize cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("null", "{}", '{"completion_probabilities": null}', scored(""), scored("null"), scored("{}")),
+        scored('{"id": 2, "logprob": "low", "top_logprobs": [{"id": 2}]}'),
+        scored('{"id": 2, "logprob": [1], "top_logprobs": [{"id": 2}]}'),
+        scored('{"id": 2, "logprob": -1}'),
+        scored('{"id": 2, "logprob": -1, "top_logprobs": []}'),
+        scored('{"id": 2, "logprob": -1, "top_logprobs": [{"id": null}]}'),
+    ],
+)
+def test_score(answer: str) -> None:
+    error = failure(answer, lambda client: list(client.score([1, 2])))
+    assert error.message.startswith("The engine's answer to /completion cannot be read: ")
+
+
+@pytest.mark.parametrize("logprob", ["null", "NaN", "-Infinity", "Infinity"])
+def test_a_score_that_is_no_number(logprob: str) -> None:
+    answer = scored(f'{{"id": 2, "logprob": {logprob}, "top_logprobs": [{{"id": 2}}]}}')
+    error = failure(answer, lambda client: list(client.score([1, 2])))
+    assert (error.message, error.hint.split(".")[0]) == (NOT_A_NUMBER, "Check the files: ultralab models verify")
+
+
+def test_a_good_score() -> None:
+    answer = scored('{"id": 2, "logprob": -1.5, "top_logprobs": [{"id": 9}]}')
+    with answering(answer) as client:
+        assert list(client.score([1, 2, 2])) == [TokenScore(2, -1.5, 9)] * 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *("null", "{}", '{"choices": []}', '{"choices": [null]}', '{"choices": [{"message": {"content": null}}]}'),
+    ],
+)
+def test_chat(answer: str) -> None:
+    error = failure(answer, lambda client: client.chat([{"role": "user", "content": "x"}], 5))
+    assert error.message.startswith("The engine's answer to /v1/chat/completions cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        *("null", "[]", "{", '{"tokens_predicted": null}', '{"tokens_predicted": 1, "timings": {}, "content": "a"'),
+        '{"tokens_predicted": 1, "timings": {"cache_n": null}, "content": "a"}',
+        '{"tokens_predicted": 1, "timings": 5, "content": "a"}',
+        '{"tokens_predicted": 1, "content": null, "timings": {"cache_n": 0}}',
+        f'{{"tokens_predicted": 1, "content": null, "timings": {TIMINGS}}}',
+    ],
+)
+def test_generate(chunk: str) -> None:
+    error = failure(f"data: {chunk}\n\n", lambda client: client.generate([1], 1, 0))
+    assert error.message.startswith("The engine's answer to /completion cannot be read: ")
+
+
+def test_a_generation_without_tokens() -> None:
+    error = failure("data: {}\n\n", lambda client: client.generate([1], 3, 0))
+    assert error.message == "The engine gave 0 of 3 tokens."

@@ -20,7 +20,7 @@ _COMMANDS = {
     "demo": ("ultralab.cli.demo:demo", N_("From nothing to a finished experiment on a real model.")),
     "init": ("ultralab.cli.init:init", N_("Make a lab: its folders, its documents, its git repository.")),
     "machine": ("ultralab.cli.machine:machine", N_("Say what this machine is and has.")),
-    "models": ("ultralab.cli.models:models", N_("The model library: pull, list, show.")),
+    "models": ("ultralab.cli.models:models", N_("The model library: pull, list, show, verify.")),
     "experiments": ("ultralab.cli.experiments:experiments", N_("Run experiments and read their reports.")),
     "run": ("ultralab.cli.experiments:run", N_("Short for 'experiments run'.")),
     "config": ("ultralab.cli.config:config", N_("Read and change the lab's settings.")),

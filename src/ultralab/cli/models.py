@@ -107,6 +107,32 @@ def show_(request: Request, model: str) -> None:
     show(request, to_data(record), lambda console: console.print(_facts(record)))
 
 
+@models.command(
+    "verify",
+    help=_("Read every byte of MODEL again (default: of all models) and compare it with its SHA-256."),
+    examples=("ultralab models verify", "ultralab models verify smollm2-135m-instruct:q4_1"),
+)
+@click.argument("model", required=False, shell_complete=_complete_ref)
+@click.pass_obj
+def verify(request: Request, model: str | None) -> None:
+    """Check the bytes."""
+    from ultralab.cli.output import show
+    from ultralab.cli.progress import progress_for
+    from ultralab.models import find, records
+    from ultralab.models import verify as verify_bytes
+
+    lab = opened(request)
+    found = [find(lab.library, model)] if model else list(records(lab.library))
+    for record in found:
+        verify_bytes(lab.library, record, progress_for(request))
+
+    def draw(console: Any) -> None:
+        for record in found:
+            console.print(_("{ref}: every byte is as it was recorded.").format(ref=record.ref))
+
+    show(request, [{"ref": record.ref, "whole": True} for record in found], draw)
+
+
 def _origin(record: ModelRecord) -> str:
     """Where a model is from, short: its source, or an arrow to the variant that it was made from."""
     if record.derived is None:

@@ -380,6 +380,16 @@ def test_a_damaged_index_is_made_again(content: bytes | None, lab: Path) -> None
     assert (done.status, [record["ref"] for record in done.data]) == (0, ["tiny:f32"]), done.err
 
 
+def test_a_model_with_one_changed_bit(lab: Path) -> None:
+    assert ultralab("models", "verify", "--home", lab, "--quiet").out == "tiny:f32: every byte is as it was recorded.\n"
+    (blob,) = (lab / "store" / "blobs" / "sha256").iterdir()
+    content = bytearray(blob.read_bytes())
+    content[-100] ^= 1
+    blob.chmod(0o644)
+    blob.write_bytes(content)
+    _says(ultralab("models", "verify", "tiny", "--home", lab, "--quiet"), 1, r".* is damaged: SHA-256 .*, expected .*")
+
+
 def test_a_damaged_memory_ledger(shared: Path, spec: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()

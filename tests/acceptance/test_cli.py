@@ -189,7 +189,7 @@ def test_the_shape_of_an_experiment(lab: tuple[Path, Path]) -> None:
     assert list(shown) == ["folder", "experiment", "runs"]
     assert list(shown["experiment"]) == [
         *("id", "kind", "title", "question", "author", "status", "started", "ended", "spec_file", "spec_sha256"),
-        *("tags", "provenance", "runs", "problem"),
+        *("tags", "provenance", "runs", "problem", "owner_pid", "owner_start"),
     ]
     assert list(shown["runs"][0]) == [
         *("id", "experiment", "variant", "reference", "status", "started", "ended", "model_ref", "model_title"),
@@ -334,7 +334,7 @@ def _complete(words: str, count: int, **env: str) -> list[str]:
 def test_completion_of_commands_models_and_experiments(lab: tuple[Path, Path], tmp_path: Path) -> None:
     home = str(lab[0])
     assert _complete("ultralab m", 1) == ["machine", "models"]
-    assert _complete("ultralab models ", 2) == ["pull", "list", "show"]
+    assert _complete("ultralab models ", 2) == ["pull", "list", "show", "verify"]
     assert _complete("ultralab models show ", 3, ULTRALAB_HOME=home) == ["tiny:f32", "tiny:q8_0"]
     assert _complete("ultralab models show ti", 3, ULTRALAB_HOME=home) == ["tiny:f32", "tiny:q8_0"]
     assert _complete("ultralab models show x", 3, ULTRALAB_HOME=home) == []

@@ -122,7 +122,7 @@ def test_5_every_variant_was_measured(twice: Twice) -> None:
             measured = run["measured"]
             assert len(measured["decode_tok_s"]["values"]) == len(measured["ttft_s"]["values"]) >= 2
             assert min(measured["decode_tok_s"]["values"] + measured["ttft_s"]["values"]) > 0
-            assert (measured["cached_tokens"], measured["scored_tokens"] >= 200) == (0, True)
+            assert (measured["cached_tokens"], measured["scored_tokens"] >= 192) == (0, True)
             assert 0 < measured["nll"] < 10
             assert 0 < measured["agreement"] <= 1
         assert runs["Q4_1"]["measured"]["agreement"] == 1.0
@@ -189,8 +189,8 @@ def test_7_the_terminal_shows_a_table_the_paths_and_three_commands(twice: Twice)
     assert all(re.search(rf"^ *{name}( \*)? +[\d.]+ +\S+ MiB +[\d.]+ +\d+ ", end, re.MULTILINE) for name in VARIANTS)
     assert "report.html" in end
     assert "report.md" in end
-    commands = [line.strip() for line in end.splitlines() if line.strip().startswith("ultralab ")]
-    assert len(commands) == 3
+    commands = [line.split() for line in end.splitlines() if re.match(r"  (\S*/)?ultralab ", line)]
+    assert [words[1] for words in commands] == ["experiments", "run", "init"]
     lines = [line for line in twice.first.out.splitlines() if "/" not in line and "SHA-256" not in line]
     assert max(map(display_width, lines)) <= 80
 

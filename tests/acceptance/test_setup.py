@@ -26,7 +26,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _make(tree: Path) -> subprocess.CompletedProcess[str]:
     # What a person's shell has: no variables of the make that may be running these tests.
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(["make", "setup"], cwd=tree, env=environment, capture_output=True, text=True, check=False)
 
 

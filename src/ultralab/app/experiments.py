@@ -12,9 +12,10 @@ from ultralab.app import models as model_verbs
 from ultralab.app.lab import Lab
 from ultralab.engines import engine, engine_plugins
 from ultralab.kernel import plugins
-from ultralab.kernel.errors import RequestError, UltralabError
+from ultralab.kernel.errors import InvalidSpec, RequestError, UltralabError, UnknownChoice
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
+from ultralab.settings import LAB_FILE
 
 if TYPE_CHECKING:
     from ultralab.experiments.bench import Made, Result, Subject
@@ -42,6 +43,10 @@ def load(lab: Lab, path: Path) -> SpecFile:
         trackers=settings.experiments.trackers,
     )
     names = [plugin.name for plugin in engine_plugins()]
+    if settings.engines.default not in names:  # the fault is in lab.toml, not in the file that leaves it open
+        unknown = UnknownChoice.among(_("engine"), settings.engines.default, names)
+        problem = unknown.message.rstrip(".。")
+        raise InvalidSpec(lab.home / LAB_FILE, problem, field="engines.default", hint=unknown.hint)
     return load_spec(path, engines=names, quantizations=QUANTIZATIONS, defaults=defaults)
 
 

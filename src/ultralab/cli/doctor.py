@@ -19,7 +19,7 @@ _SIGNS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "re
 
 @click.command(
     cls=Command,
-    help=_("Check this installation, this machine and (if there is one) this lab. Changes nothing."),
+    help=_("Check this installation, this machine and (if there is one) this lab."),
     examples=("ultralab doctor", "ultralab doctor --json"),
 )
 @click.pass_obj

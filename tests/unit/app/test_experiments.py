@@ -13,7 +13,8 @@ from tests.unit.experiments.bench_sample import SPEC, TEXT
 from ultralab import memory
 from ultralab.app import experiments, models, open_lab
 from ultralab.app.lab import Lab
-from ultralab.kernel.errors import InvalidSpec, NotFound, OutOfMemory
+from ultralab.app.settings import change_setting
+from ultralab.kernel.errors import InvalidSpec, NotFound, OutOfMemory, UnknownChoice
 from ultralab.kernel.progress import SILENT
 from ultralab.models import quantization_memory, rebuild, records
 from ultralab.setup.tree import create_lab
@@ -147,3 +148,20 @@ def test_a_model_in_a_format_that_the_engine_does_not_load(lab: Lab) -> None:
     (record,) = [models.find_or_pull(lab, "small", SILENT)]
     found = _complaint(lab, SPEC.replace("model: any", "model: small"))
     assert found == f"5: engine: fake does not load {record.title}: it is in the format safetensors"
+
+
+def test_an_unknown_engine_in_the_settings_is_named_there(lab: Lab) -> None:
+    path = lab.home.parent / "spec.yaml"
+    path.write_text(SPEC)
+    settings = lab.home / "lab.toml"
+    settings.write_text('[engines]\ndefault = "nope"\n')
+    with pytest.raises(InvalidSpec) as caught:
+        experiments.run(open_lab(lab.home), path, SILENT)
+    assert caught.value.message == f"{settings}: engines.default: Unknown engine: 'nope'"
+
+
+def test_an_unknown_engine_is_not_set(lab: Lab) -> None:
+    before = (lab.home / "lab.toml").read_text()
+    with pytest.raises(UnknownChoice, match="Unknown engine: 'nope'"):
+        change_setting(lab, "engines.default", "nope")
+    assert (lab.home / "lab.toml").read_text() == before

@@ -6,7 +6,6 @@ A third-party package adds an engine, a model source and so on by declaring an e
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +35,8 @@ class Plugin:
 
 def installed(group: str) -> tuple[Plugin, ...]:
     """Every extension registered in a group, by name; nothing is imported. A name's first provider wins."""
+    import importlib.metadata  # slow: it brings the e-mail parser
+
     found: dict[str, Plugin] = {}
     for entry in importlib.metadata.entry_points(group=group):
         owner = entry.dist
@@ -56,6 +57,8 @@ def load(group: str, name: str, what: str) -> object:
 
 
 def _import(plugin: Plugin) -> object:
+    import importlib.metadata
+
     entry = importlib.metadata.EntryPoint(plugin.name, plugin.target, plugin.group)
     try:
         return entry.load()

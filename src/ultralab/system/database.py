@@ -6,16 +6,18 @@ SQL lives in ``.sql`` files: ``queries.sql`` with named statements (``-- name: o
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import apsw
 
-from ultralab.kernel.errors import Busy, DiskFull, Failure, FileDamaged
+from ultralab.kernel.errors import Busy, DiskFull, Failure, FileAccess, FileDamaged
 from ultralab.kernel.language import _
 from ultralab.system import clock
 from ultralab.system import files as disk
@@ -27,21 +29,42 @@ Parameters = Mapping[str, str | float | bytes | None]
 _NAMED = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _BUSY_MILLISECONDS = 10_000
 _LEAST_SPACE = 262_144
+_NO_FILE = (0, 0)
 
 
 class Database:
     """One SQLite file of one room. Not for sharing between threads: open another."""
 
-    def __init__(self, path: Path, connection: apsw.Connection, queries: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, package: str) -> None:
         self.path = path
-        self._connection = connection
-        self._queries = queries
+        self._package = package
+        self._connection, self._file = _connect(path, package)
+        queries = files(package).joinpath("queries.sql").read_text(encoding="utf-8")
+        self._queries: Mapping[str, str] = named_queries(queries)
 
     def run(self, query: str, **parameters: str | float | bytes | None) -> list[Row]:
         """Run a named query; its rows as dictionaries. Raises Busy, DiskFull, FileDamaged, Failure."""
-        with _translated(self.path):
+        with self._reading():
             cursor = self._connection.execute(self._queries[query], parameters)
-            return [dict(zip((column[0] for column in cursor.get_description()), row, strict=True)) for row in cursor]
+            names: list[str] = []
+            rows: list[Row] = []
+            for row in cursor:  # SQLite gives the names while there are rows
+                names = names or [column[0] for column in cursor.get_description()]
+                rows.append(dict(zip(names, row, strict=True)))
+            return rows
+
+    def tuples(self, query: str, **parameters: str | float | bytes | None) -> list[tuple[Any, ...]]:
+        """Run a named query; its rows as they come, in the order of its columns: for thousands of them."""
+        with self._reading():
+            return self._connection.execute(self._queries[query], parameters).fetchall()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            with _translated(self.path):
+                yield
+        except UnicodeDecodeError as error:  # SQLite does not look into a text
+            raise _damaged(self.path, error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -54,25 +77,60 @@ class Database:
         with _translated(self.path):
             return str(next(iter(self._connection.execute("PRAGMA quick_check(1)")))[0])
 
+    def is_current(self) -> bool:
+        """Whether the file of that name is still the one that was opened: nobody has set it aside since."""
+        return _file(self.path) == self._file
+
+    def reopen(self) -> None:
+        """Open the file that has its name now, instead of the one that was opened. Raises as :func:`open_database`."""
+        connection, file = _connect(self.path, self._package)
+        self.close()
+        self._connection, self._file = connection, file
+
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Idempotent."""
         self._connection.close()
 
 
 def open_database(path: Path, package: str) -> Database:
     """Open (and create or migrate) the database of the room ``package``, such as ``ultralab.memory``."""
+    return Database(path, package)
+
+
+def _connect(path: Path, package: str) -> tuple[apsw.Connection, tuple[int, int]]:
     with explained(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     with _translated(path):
-        connection = apsw.Connection(str(path))
-        connection.set_busy_timeout(_BUSY_MILLISECONDS)
-        _use_write_ahead_log(connection)
-        for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-        if sys.platform == "darwin":  # fsync alone does not reach the platter there
-            connection.execute("PRAGMA fullfsync=ON")
-        _migrate(connection, path, package)
-    return Database(path, connection, named_queries(files(package).joinpath("queries.sql").read_text(encoding="utf-8")))
+        while True:
+            before = _file(path)
+            connection = apsw.Connection(str(path))
+            try:
+                _prepare(connection, path, package)
+            except BaseException:
+                connection.close()
+                raise
+            if (after := _file(path)) == before or before == _NO_FILE:
+                return connection, after
+            connection.close()  # somebody put another file in its place just now
+
+
+def _file(path: Path) -> tuple[int, int]:
+    """The identity of the file of that name. (Opening it to see would free this process's locks on it: fcntl(2).)"""
+    try:
+        found = path.stat()
+    except OSError:
+        return _NO_FILE
+    return found.st_dev, found.st_ino
+
+
+def _prepare(connection: apsw.Connection, path: Path, package: str) -> None:
+    connection.set_busy_timeout(_BUSY_MILLISECONDS)
+    _use_write_ahead_log(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+    if sys.platform == "darwin":  # fsync alone does not reach the platter there
+        connection.execute("PRAGMA fullfsync=ON")
+    _migrate(connection, path, package)
 
 
 def _use_write_ahead_log(connection: apsw.Connection) -> None:
@@ -150,12 +208,38 @@ def _translated(path: Path) -> Iterator[None]:
             path=str(path),
         ) from error
     except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise FileDamaged(
-            _("{path} is damaged: {error}").format(path=path, error=error),
-            hint=_("Move the file away; ultralab makes a new one."),
-            path=str(path),
-        ) from error
+        raise _damaged(path, error) from error
+    except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError) as error:
+        raise _refused(path, error) from error
     except apsw.Error as error:
         if isinstance(error, apsw.IOError):  # a full disk, where it is SQLite's shared memory that cannot grow
             disk.require_space(path.parent, _LEAST_SPACE)
         raise Failure(_("{path}: {error}").format(path=path, error=error), path=str(path)) from error
+
+
+def _damaged(path: Path, error: Exception) -> FileDamaged:
+    return FileDamaged(
+        _("{path} is damaged: {error}").format(path=path, error=error),
+        hint=_("Move the file away; ultralab makes a new one."),
+        path=str(path),
+    )
+
+
+def _refused(path: Path, error: apsw.Error) -> FileAccess:
+    """A database needs its folder as well: SQLite keeps the write-ahead log and the shared memory beside it."""
+    for place in (path.parent, path):
+        if place.exists() and not os.access(place, os.W_OK):
+            return FileAccess(
+                _("{path} cannot be used: {place} is read-only here.").format(path=path, place=place),
+                hint=_(
+                    "Make it writable for this user (or its disk, if that is read-only), or use another lab (--home)."
+                ),
+                path=str(path),
+            )
+    if isinstance(error, apsw.CantOpenError) and not path.is_dir():
+        disk.require_space(path.parent, _LEAST_SPACE)
+    return FileAccess(
+        _("{path}: {error}").format(path=path, error=error),
+        hint=_("Check the path and its permissions."),
+        path=str(path),
+    )

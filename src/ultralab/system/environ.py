@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,10 +14,25 @@ VARIABLES: Final = {
     "ULTRALAB_LANG": N_("The language of messages and documents: en or zh_CN."),
     "ULTRALAB_STATE": N_("Where this machine's own state is kept (the memory ledger, shared by all labs)."),
     "ULTRALAB_DEBUG": N_("Set to 1 to see Python tracebacks behind error messages."),
+    "ULTRALAB_PROGRESS": N_("A file to which a long command writes its progress as JSON, replaced whole."),
+    "ULTRALAB_JOB": N_("Set for a job's processes: the folder of this attempt."),
+    "ULTRALAB_ATTEMPT": N_("Set for a job's processes: 1, 2, …; more than 1 means that the job runs again."),
+    "ULTRALAB_RESERVATION": N_("Set for a job's processes: the reservation in the memory ledger that they live in."),
     "LC_ALL": N_("The language, where no option, variable or setting of ultralab names one; then LC_MESSAGES, LANG."),
     "USER": N_("Whom documents name where the setting author is empty; then LOGNAME, the account's name."),
     "NO_COLOR": N_("Set to anything to switch colours off (https://no-color.org)."),
 }
+
+# What belongs to a terminal, a login or the service manager, and what one job must not hand to the next. Some of it
+# names a socket that dies with the connection.
+_NOT_FOR_JOBS: Final = re.compile(
+    r"""SSH_\w+ | TERM_SESSION_ID | TERM_PROGRAM(_VERSION)? | COLORTERM | TMUX\w* | STY | WINDOWID | GPG_TTY
+    | DISPLAY | WAYLAND_DISPLAY | DBUS_SESSION_BUS_ADDRESS | XDG_SESSION_\w+ | SHLVL | OLDPWD | _ | COLUMNS | LINES
+    | ULTRALAB_(JOB|ATTEMPT|RESERVATION|PROGRESS)
+    | LISTEN_\w+ | NOTIFY_SOCKET | WATCHDOG_(PID|USEC) | INVOCATION_ID | JOURNAL_STREAM | SYSTEMD_EXEC_PID
+    | XPC_(SERVICE_NAME|FLAGS)""",
+    re.VERBOSE,
+)
 
 
 def read(name: str) -> str | None:
@@ -39,6 +55,16 @@ def user_name() -> str:
 def for_child(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a child process: this one's, plus ``extra``."""
     return {**os.environ, **(extra or {})}
+
+
+def for_job(own: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a job: this process's, plus the job's ``own``.
+
+    What belongs to a terminal, a login, a service manager or another job is left out; ``PATH``, ``LANG``, an activated
+    environment and tokens stay. ``TERM`` is ``dumb``.
+    """
+    kept = {name: value for name, value in os.environ.items() if not _NOT_FOR_JOBS.fullmatch(name)}
+    return {**kept, "TERM": "dumb", **own}
 
 
 def set_default(name: str, value: str) -> None:

@@ -79,10 +79,10 @@ def write(path: Path, content: str | bytes, mode: int = 0o644) -> None:
         stream.write(content.encode() if isinstance(content, str) else content)
 
 
-def append_line(path: Path, line: str) -> None:
+def append_line(path: Path, line: str, *, synced: bool = False) -> None:
     """Add one line to a log-like file of one writer. It is written by one call, so readers see it whole.
 
-    Raises DiskFull, FileAccess; then nothing of the line stays.
+    With ``synced`` it is on the disk before this returns. Raises DiskFull, FileAccess; then nothing of the line stays.
     """
     content = line.rstrip("\n").encode() + b"\n"
     with explained(path):
@@ -92,6 +92,8 @@ def append_line(path: Path, line: str) -> None:
             if written < len(content):  # the disk took a part: the next line must not be glued to it
                 os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if synced:
+                _sync(descriptor)
         finally:
             os.close(descriptor)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import platformdirs
-
 from ultralab.system import environ
 
 
@@ -13,4 +11,6 @@ def machine_state() -> Path:
     """``$ULTRALAB_STATE``, else the platform's folder for a user's state."""
     if chosen := environ.read("ULTRALAB_STATE"):
         return Path(chosen).expanduser()
+    import platformdirs
+
     return Path(platformdirs.user_state_dir("ultralab", appauthor=False))

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from ultralab.kernel.errors import ToolFailed
 from ultralab.kernel.language import _
-from ultralab.system import clock, environ, files
+from ultralab.system import clock, environ, files, tree
+from ultralab.system.identity import ProcessId, alive, identify
+from ultralab.system.proctable import MARK
+
+__all__ = [
+    "Answer",
+    "Child",
+    "ProcessId",
+    "Supervisor",
+    "alive",
+    "end_attempt",
+    "end_stray",
+    "identify",
+    "reap",
+    "run",
+    "signal_process",
+    "start_detached",
+    "start_guarded",
+    "start_supervisor",
+    "terminate_as_interrupt",
+]
 
 _GUARD = Path(__file__).with_name("guard.py")
 _STRAY_SECONDS = 5.0
-
-
-@dataclass(frozen=True)
-class ProcessId:
-    """A process for good: a recycled pid has another start token, so it is never taken for this one."""
-
-    pid: int
-    start: str
+_OPEN_FILES = 65_536
+_ABANDON_SECONDS = 5.0
+_supervisors: set[int] = set()  # children of ours that nobody has collected yet
+_collecting = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -174,40 +191,163 @@ def end_stray(leader: ProcessId | None) -> None:
         clock.sleep(0.01)
 
 
-def identify(pid: int | None = None) -> ProcessId | None:
-    """The identity of a running process (this one by default), None if there is none with that pid."""
-    number = os.getpid() if pid is None else pid
-    token = _start_token(number)
-    return None if token is None else ProcessId(number, token)
+@dataclass(frozen=True)
+class Supervisor:
+    """A supervisor that waits for its instruction. One of ``go`` and ``abandon`` must follow.
 
-
-def alive(process: ProcessId) -> bool:
-    """Whether exactly this process still runs (a zombie does not)."""
-    return _start_token(process.pid) == process.start
-
-
-def _start_token(pid: int) -> str | None:
-    """What distinguishes this process from every other that ever had its pid.
-
-    On Linux: the boot and the start in clock ticks since it (``proc(5)``, field 22), which a changed wall clock
-    does not move. Elsewhere: the creation time that the kernel keeps.
+    It outlives this process. While this process lives and it ends first, it stays a zombie (which :func:`alive` calls
+    dead) until the next :func:`reap` or :func:`start_supervisor`.
     """
-    if pid <= 0:  # no process; psutil would raise ValueError
-        return None
-    platform: str = sys.platform
-    if platform == "linux":
+
+    identity: ProcessId
+    instruction: IO[bytes]
+
+    def go(self, instruction: Mapping[str, object]) -> None:
+        """Let it carry out its instruction (its keys: ``ultralab.supervisor.main``), without waiting. Raises ToolFailed: it died."""
+        line = json.dumps(dict(instruction)).encode("ascii") + b"\n"
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        except OSError:
-            return None
-        fields = stat.rpartition(")")[2].split()
-        return None if fields[0] in ("Z", "X") else f"{boot[:13]}-{fields[19]}"
+            with self.instruction:
+                self.instruction.write(line)
+        except BrokenPipeError as error:
+            raise ToolFailed(_("The job's supervisor ended before it began."), program="supervisor") from error
+
+    def abandon(self) -> None:
+        """Send it away without an instruction: it has touched nothing. Waits for its end, 5 s at most. Idempotent."""
+        with contextlib.suppress(BrokenPipeError):
+            self.instruction.close()
+        deadline = clock.monotonic() + _ABANDON_SECONDS
+        while alive(self.identity) and clock.monotonic() < deadline:
+            clock.sleep(0.002)
+        signal_process(self.identity, signal.SIGKILL)
+        reap()
+
+
+def start_supervisor(script: str, title: str, mark: str) -> Supervisor:
+    """Start the supervisor of the attempt ``mark`` (its folder), in a session of its own, waiting for its instruction.
+
+    ``script``: the program (:data:`ultralab.supervisor.SCRIPT`).
+    ``title`` is what a list of processes shows. Raises ToolFailed.
+    """
+    reap()
     try:
-        process = psutil.Process(pid)
-        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.6f}"
-    except psutil.Error:
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-S", script, title],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environ.for_child({MARK: mark}),
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _not_started(sys.executable, error) from error
+    child.returncode = 0  # collected by reap(): it may outlive us, and a Popen would complain about that
+    with _collecting:
+        _supervisors.add(child.pid)
+    assert child.stdin is not None
+    identity = identify(child.pid)
+    if identity is None:
+        child.stdin.close()
+        raise ToolFailed(_("The job's supervisor ended before it began."), program="supervisor")
+    return Supervisor(identity, child.stdin)
+
+
+def reap() -> None:
+    """Collect the supervisors that this process started and that have ended. Cheap; for who starts many, now and then."""
+    with _collecting:
+        for pid in list(_supervisors):
+            try:
+                ended = os.waitpid(pid, os.WNOHANG)[0] == pid
+            except ChildProcessError:
+                ended = True
+            if ended:
+                _supervisors.discard(pid)
+
+
+def start_detached(argv: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+    """Start a program that is nobody's child: a session of its own, ``/dev/null`` everywhere. Nobody learns its end.
+
+    Started from inside a job, it is no part of that job. ``environment``: all of it (None: this process's).
+    Raises ToolFailed: the folder, or the system, refuses.
+    """
+    try:
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", *argv],  # the shell ends at once, and is collected here
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=cwd,
+            env={**(environ.for_child() if environment is None else environment), MARK: ""},
+            start_new_session=True,
+            check=False,
+        )
+    except OSError as error:
+        raise _not_started("/bin/sh", error) from error
+
+
+def end_attempt(mark: str, worker: ProcessId | None) -> int:
+    """Kill what is left of an attempt whose supervisor is gone, and wait until it is, 10 s at most; how many it was.
+
+    ``mark``: the attempt's folder; ``worker``: its command. While exactly that lives, its session belongs to it, too.
+    """
+    session = worker.pid if worker is not None and alive(worker) else None
+    return tree.end(lambda: tree.members(mark, session), 0)
+
+
+def signal_process(process: ProcessId, number: int) -> bool:
+    """Send a signal to exactly this process; False if it is gone, its pid was given to another, or it is not ours."""
+    try:
+        handle = _hold(process.pid)
+    except OSError:
+        return False
+    try:
+        if not alive(process):
+            return False
+        if handle is None:
+            os.kill(process.pid, number)
+        else:
+            signal.pidfd_send_signal(handle, number)
+    except OSError:
+        return False
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return True
+
+
+def is_stopped(process: ProcessId) -> bool:
+    """Whether exactly this process lives but does nothing, since it was sent (or sent itself) SIGSTOP or SIGTSTP."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return alive(process) and psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    return False
+
+
+def _hold(pid: int) -> int | None:
+    """A descriptor that stands for whoever has this pid now, whatever becomes of the number (Linux); None elsewhere."""
+    if not hasattr(os, "pidfd_open"):
         return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            return None
+        raise
+
+
+def allow_open_files() -> None:
+    """Raise this process's limit of open files as far as it may; what it starts inherits that.
+
+    launchd and systemd give a service fewer (256 and 1024) than a model in many shards, or a download, wants.
+    """
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def terminate_as_interrupt() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import apsw
@@ -143,6 +145,89 @@ def test_a_folder_in_the_place_of_a_file(room: Path, path: Path) -> None:
     (path / "file").write_text("x")
     with pytest.raises(FileAccess):
         open_database(path / "file" / "notes.db", ROOM)
+
+
+# Opens the database on a read-only disk (its folder, mounted on itself), alone and beside a connection from before.
+READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+from ultralab.kernel.errors import FileAccess
+from ultralab.system.database import open_database
+sys.path.insert(0, sys.argv[2])
+path = Path(sys.argv[1])
+database = open_database(path, "ultralab_test_room")
+database.run("add", text="one")
+if sys.argv[3] == "closed":
+    database.close()
+place = str(path.parent)
+subprocess.run(["mount", "--bind", place, place], check=True)
+subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+try:
+    open_database(path, "ultralab_test_room").run("add", text="two")
+except FileAccess as error:
+    print(error.message)
+    print(error.hint)
+    print(error.data)
+"""
+
+# A mount needs a name space of its own, which Linux gives to any user, unless it was hardened.
+OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
+
+if shutil.which("unshare") and subprocess.run([*OWN_MOUNTS, "true"], capture_output=True, check=False).returncode == 0:
+
+    @pytest.mark.parametrize("before", ["closed", "open"])
+    def test_a_read_only_disk_is_explained(room: Path, path: Path, before: str) -> None:
+        answer = subprocess.run(
+            [*OWN_MOUNTS, sys.executable, "-c", READ_ONLY, str(path), str(room.parent), before],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert answer.stdout.splitlines() == [
+            f"{path} cannot be used: {path.parent} is read-only here.",
+            "Make it writable for this user (or its disk, if that is read-only), or use another lab (--home).",
+            f"{{'path': '{path}'}}",
+        ], answer.stderr
+
+
+def test_rows_as_they_come(room: Path, path: Path) -> None:
+    database = open_database(path, ROOM)
+    assert database.tuples("everything") == []
+    assert database.run("everything") == []
+    assert database.tuples("add", text="one") == [(1,)]
+    database.run("add", text=None)
+    assert database.tuples("everything") == [(1, "one"), (2, None)]
+    assert database.run("everything") == [{"id": 1, "text": "one"}, {"id": 2, "text": None}]
+
+
+@pytest.mark.parametrize("read", [Database.run, Database.tuples])
+def test_a_text_that_is_none_is_damage(room: Path, path: Path, read: Callable[[Database, str], object]) -> None:
+    database = open_database(path, ROOM)
+    database._connection.execute("INSERT INTO note (text) VALUES (CAST(x'fffe' AS TEXT))")
+    with pytest.raises(FileDamaged) as caught:
+        read(database, "everything")
+    assert caught.value.message.startswith(f"{path} is damaged: ")
+    assert caught.value.data == {"path": str(path)}
+
+
+def test_another_file_in_its_place_is_noticed_and_taken_up(room: Path, path: Path) -> None:
+    database = open_database(path, ROOM)
+    database.run("add", text="old")
+    assert database.is_current()
+    aside = path.with_name("aside.db")
+    path.rename(aside)
+    path.with_name("notes.db-wal").rename(aside.with_name("aside.db-wal"))
+    assert not database.is_current()
+    other = open_database(path, ROOM)
+    other.run("add", text="new")
+    assert not database.is_current()
+    database.reopen()  # which must not touch the other's write-ahead log
+    assert database.is_current()
+    database.run("add", text="newer")
+    assert texts(other) == texts(database) == ["new", "newer"]
+    assert texts(open_database(path, ROOM)) == ["new", "newer"]
+    database.close()
+    database.close()
 
 
 def test_a_transaction_is_whole_or_nothing(room: Path, path: Path) -> None:

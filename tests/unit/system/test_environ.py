@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,36 @@ def test_what_a_child_gets(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environ.for_child()["ULTRALAB_HOME"] == "/ours"
     assert environ.for_child({"ULTRALAB_HOME": "/theirs"})["ULTRALAB_HOME"] == "/theirs"
     assert environ.read("ULTRALAB_HOME") == "/ours"
+
+
+def test_what_a_job_gets() -> None:
+    """In a process of its own, whose whole environment is known."""
+    kept = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "CONDA_PREFIX": "/opt/conda",
+        "HF_TOKEN": "secret",
+        "ULTRALAB_HOME": "/lab",
+        "ULTRALAB_STATE": "/state",
+        "MY_DISPLAY": "kept",
+        "TEXT": "two\nlines 🙂",
+    }
+    dropped = (
+        "SSH_AUTH_SOCK", "SSH_CONNECTION", "SSH_TTY", "TERM_SESSION_ID", "TERM_PROGRAM", "COLORTERM", "TMUX",
+        "TMUX_PANE", "STY", "WINDOWID", "GPG_TTY", "DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS",
+        "XDG_SESSION_ID", "XDG_SESSION_TYPE", "SHLVL", "OLDPWD", "_", "COLUMNS", "LINES", "ULTRALAB_JOB",
+        "ULTRALAB_ATTEMPT", "ULTRALAB_RESERVATION", "ULTRALAB_PROGRESS", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
+        "NOTIFY_SOCKET", "WATCHDOG_USEC", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID", "XPC_SERVICE_NAME",
+    )  # fmt: skip
+    program = (
+        "import json; from ultralab.system import environ;"
+        "print(json.dumps(environ.for_job({'ULTRALAB_JOB': '/job', 'PATH': '/own'})))"
+    )
+    given = {**kept, **dict.fromkeys(dropped, "x"), "TERM": "xterm-256color", "PYTHONPATH": "", "PYTHONUTF8": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=given, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == {
+        **kept, "TERM": "dumb", "PYTHONPATH": "", "PYTHONUTF8": "1", "PATH": "/own", "ULTRALAB_JOB": "/job",
+    }  # fmt: skip
 
 
 def test_take_removes_it_for_children_too(monkeypatch: pytest.MonkeyPatch) -> None:

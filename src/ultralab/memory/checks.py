@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ultralab.kernel.checks import Check, Finding
 from ultralab.kernel.language import N_, _
 from ultralab.kernel.units import format_bytes
+from ultralab.memory.envelopes import total
 from ultralab.memory.ledger import Ledger, holders
 
 
@@ -18,7 +19,7 @@ def doctor_checks(opened: Callable[[], Ledger]) -> tuple[Check, ...]:
         state = ledger.database.integrity()
         if state != "ok":
             return Finding("fail", state, _("Delete {path}; it is made anew.").format(path=ledger.database.path))
-        taken = sum(item.amount for item in holders(ledger))
+        taken = total(holders(ledger))
         detail = _("{taken} of {limit} are reserved.").format(
             taken=format_bytes(taken), limit=format_bytes(ledger.limit)
         )

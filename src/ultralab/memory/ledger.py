@@ -10,6 +10,7 @@ from pathlib import Path
 from ultralab.kernel.errors import OutOfMemory
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
+from ultralab.memory.envelopes import Reservation, contents, envelope_for, outermost, room, total, weight
 from ultralab.system import clock
 from ultralab.system.database import Database, Row, open_database
 from ultralab.system.process import ProcessId, alive, identify
@@ -17,26 +18,20 @@ from ultralab.system.process import ProcessId, alive, identify
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger's file and the bytes that all holders together may have."""
+    """The ledger's file and the bytes that all holders together may have.
+
+    ``within``: the id of the reservation that new ones lie inside (a job's, for what its processes reserve); where it
+    names no living one, it says nothing.
+    """
 
     database: Database
     limit: int
+    within: int | None = None
 
 
-@dataclass(frozen=True)
-class Reservation:
-    """Bytes that a process holds for a purpose, since a moment (ISO 8601)."""
-
-    id: int
-    holder: ProcessId
-    amount: int
-    purpose: str
-    since: str
-
-
-def open_ledger(folder: Path, limit: int) -> Ledger:
+def open_ledger(folder: Path, limit: int, within: int | None = None) -> Ledger:
     """Open the ledger kept in ``folder``; ``limit`` in bytes."""
-    return Ledger(open_database(folder / "memory.db", "ultralab.memory"), limit)
+    return Ledger(open_database(folder / "memory.db", "ultralab.memory"), limit, within)
 
 
 def reserve(ledger: Ledger, amount: int, purpose: str, holder: ProcessId | None = None) -> Reservation:
@@ -49,13 +44,24 @@ def reserve(ledger: Ledger, amount: int, purpose: str, holder: ProcessId | None 
     since = clock.now().isoformat()
     with ledger.database.transaction():
         living = _drop_the_dead(ledger)
-        taken = sum(item.amount for item in living)
-        if amount > ledger.limit - taken:
+        if amount > room(ledger.limit, ledger.within, living):
             raise _refusal(ledger, amount, purpose, living)
+        envelope = envelope_for(ledger.within, living)
         rows = ledger.database.run(
-            "take", pid=owner.pid, start=owner.start, amount=amount, purpose=purpose, since=since
+            "take",
+            pid=owner.pid,
+            start=owner.start,
+            amount=amount,
+            purpose=purpose,
+            since=since,
+            envelope=envelope.id if envelope else None,
         )
     return _reservation(rows[0])
+
+
+def free(ledger: Ledger) -> int:
+    """The bytes that :func:`reserve` would grant now."""
+    return room(ledger.limit, ledger.within, holders(ledger))
 
 
 def release(ledger: Ledger, reservation: Reservation) -> None:
@@ -97,27 +103,31 @@ def _reservation(row: Row) -> Reservation:
         amount=int(str(row["amount"])),
         purpose=str(row["purpose"]),
         since=str(row["since"]),
+        within=None if row["envelope"] is None else int(str(row["envelope"])),
     )
 
 
 def _refusal(ledger: Ledger, amount: int, purpose: str, living: tuple[Reservation, ...]) -> OutOfMemory:
-    taken = sum(item.amount for item in living)
     message = _("{purpose} needs {need}, but of {limit} only {free} are free.").format(
         purpose=purpose,
         need=format_bytes(amount),
         limit=format_bytes(ledger.limit),
-        free=format_bytes(max(0, ledger.limit - taken)),
+        free=format_bytes(room(ledger.limit, ledger.within, living)),
     )
-    if living:
-        listed = "; ".join(
-            _("{amount} by process {pid} ({purpose})").format(
-                amount=format_bytes(item.amount), pid=item.holder.pid, purpose=item.purpose
-            )
-            for item in living
-        )
+    if listed := "; ".join(_obstacles(ledger, living)):
         hint = _("Held now: {listed}. Wait for one of them, or choose a smaller model or context.").format(
             listed=listed
         )
     else:
         hint = _("Choose a smaller model, a lower quantization or a shorter context.")
-    return OutOfMemory(message, hint=hint, needed=amount, limit=ledger.limit, taken=taken)
+    return OutOfMemory(message, hint=hint, needed=amount, limit=ledger.limit, taken=total(living))
+
+
+def _obstacles(ledger: Ledger, living: tuple[Reservation, ...]) -> Iterator[str]:
+    """What stands in the way, in words: what lies inside another's envelope is part of that, and one's own is none."""
+    own = envelope_for(ledger.within, living)
+    others = tuple(item for item in outermost(living) if item != own)
+    for item in (*others, *(contents(own.id, living) if own else ())):
+        yield _("{amount} by process {pid} ({purpose})").format(
+            amount=format_bytes(weight(item, living)), pid=item.holder.pid, purpose=item.purpose
+        )

@@ -13,6 +13,8 @@ from ultralab.kernel.units import parse_bytes
 Value = str | int | bool | tuple[str, ...]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
+_WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_LIMIT = re.compile(r"([a-z0-9][a-z0-9._-]*)=([1-9]\d{0,3})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,27 @@ def _names_from_text(text: str) -> list[str]:
     return [part.strip(" \"'") for part in text.strip().strip("[]").split(",") if part.strip(" \"'")]
 
 
+def _window(value: object) -> str:
+    """``HH:MM-HH:MM``; it may go over midnight, and has a length."""
+    if not isinstance(value, str) or not _WINDOW.fullmatch(value) or value[:5] == value[6:]:
+        raise ValueError
+    return value
+
+
+def _limits(value: object) -> tuple[str, ...]:
+    found = [_LIMIT.fullmatch(item) if isinstance(item, str) else None for item in _items(value)]
+    names = [match.group(1) for match in found if match]
+    if len(names) < len(found) or len(set(names)) < len(names):
+        raise ValueError
+    return tuple(match.group() for match in found if match)
+
+
+def _items(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise ValueError  # noqa: TRY004 - what every reader raises
+    return value
+
+
 def _whole(value: object, low: int, high: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ValueError
@@ -87,6 +110,15 @@ def _whole(value: object, low: int, high: int) -> int:
 def whole(low: int, high: int, expects: str) -> Kind:
     """A whole number from ``low`` to ``high``."""
     return Kind(expects, lambda value: _whole(value, low, high), int)
+
+
+def size_from(least: int, expects: str) -> Kind:
+    """A size of at least ``least`` bytes."""
+
+    def read(value: object) -> int:
+        return _whole(_size(value), least, 2**63)
+
+    return Kind(expects, read, _size_from_text)
 
 
 def choice(*allowed: str) -> Kind:
@@ -104,6 +136,11 @@ TRUTH: Final = Kind(N_("true or false"), _truth, _truth_from_text)
 LINE: Final = Kind(N_("text on one line"), _line, str)
 NAME: Final = Kind(N_("a name in lower case"), _name, str.strip)
 SIZE: Final = Kind(N_('a size such as "2GiB", or bytes as a whole number'), _size, _size_from_text)
+
+WINDOW: Final = Kind(N_('a time of the day from and to, such as "22:00-07:00"'), _window, str.strip)
+LIMITS: Final = Kind(
+    N_('a list of kinds with the most at once (1 to 9999), such as ["download=2"]'), _limits, _names_from_text
+)
 
 
 def names_among(*allowed: str) -> Kind:

@@ -9,7 +9,24 @@ from functools import cache
 from typing import Any, Final
 
 from ultralab.kernel.language import N_
-from ultralab.settings.kinds import LINE, NAME, SIZE, TRUTH, Kind, Value, choice, names_among, whole
+from ultralab.kernel.units import KIB
+from ultralab.settings.kinds import (
+    LIMITS,
+    LINE,
+    NAME,
+    SIZE,
+    TRUTH,
+    WINDOW,
+    Kind,
+    Value,
+    choice,
+    names_among,
+    size_from,
+    whole,
+)
+
+_JOBS_AT_ONCE: Final = whole(1, 1000, N_("a whole number from 1 to 1000"))
+_MINUTES: Final = whole(1, 525_600, N_("a whole number of minutes, at least 1"))
 
 
 def _setting(kind: Kind, default: object, description: str) -> Any:
@@ -62,6 +79,35 @@ class ExperimentSettings:
 
 
 @dataclass(frozen=True)
+class JobSettings:
+    """``[jobs]``. ``ageing`` and ``patience`` in minutes, ``disk_reserve`` and ``log_limit`` in bytes, ``grace`` in seconds."""
+
+    parallel: int = _setting(_JOBS_AT_ONCE, 4, N_("The most jobs that run at once."))
+    night: str = _setting(WINDOW, "22:00-07:00", N_("When night is, for jobs that are submitted with --when night."))
+    ageing: int = _setting(
+        _MINUTES,
+        60,
+        N_("Minutes of waiting that count as much as one step of priority, so that every job has its turn."),
+    )
+    patience: int = _setting(
+        _MINUTES, 15, N_("Minutes after which nothing may overtake a waiting job on what it waits for.")
+    )
+    kinds: tuple[str, ...] = _setting(LIMITS, [], N_("The most jobs of a kind that run at once."))
+    network: int = _setting(_JOBS_AT_ONCE, 2, N_("The most jobs at once that say that they use the network."))
+    disk_reserve: int = _setting(SIZE, "5GiB", N_("Space on the lab's disk that is kept free: no job starts into it."))
+    log_limit: int = _setting(
+        size_from(64 * KIB, N_('a size of at least "64KiB"')),
+        "64MiB",
+        N_("How much of a job's output is kept: its beginning and the newest part."),
+    )
+    grace: int = _setting(
+        whole(0, 3600, N_("a whole number of seconds from 0 to 3600")),
+        10,
+        N_("Seconds that a cancelled job has to end by itself before it is killed."),
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Every setting of a lab; the defaults are what holds where ``lab.toml`` says nothing."""
 
@@ -73,6 +119,7 @@ class Settings:
     engines: EngineSettings = EngineSettings()
     memory: MemorySettings = MemorySettings()
     experiments: ExperimentSettings = ExperimentSettings()
+    jobs: JobSettings = JobSettings()
 
 
 @dataclass(frozen=True)
@@ -94,6 +141,7 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "engines": EngineSettings,
     "memory": MemorySettings,
     "experiments": ExperimentSettings,
+    "jobs": JobSettings,
 }
 
 

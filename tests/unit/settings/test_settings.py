@@ -14,7 +14,7 @@ from ultralab.kernel.errors import FileAccess, InvalidSpec, RequestError, Unknow
 from ultralab.settings import Settings, default_toml, describe, is_lab, load, quick_language, set_value, values
 from ultralab.settings.checks import doctor_checks
 from ultralab.settings.lines import key_lines
-from ultralab.settings.schema import EngineSettings, ExperimentSettings, GitSettings, MemorySettings
+from ultralab.settings.schema import EngineSettings, ExperimentSettings, GitSettings, JobSettings, MemorySettings
 
 DEFAULTS = {
     "language": "auto",
@@ -25,6 +25,15 @@ DEFAULTS = {
     "engines.threads": 0,
     "memory.reserve": 2 * 1024**3,
     "experiments.trackers": ["mlflow"],
+    "jobs.parallel": 4,
+    "jobs.night": "22:00-07:00",
+    "jobs.ageing": 60,
+    "jobs.patience": 15,
+    "jobs.kinds": [],
+    "jobs.network": 2,
+    "jobs.disk_reserve": 5 * 1024**3,
+    "jobs.log_limit": 64 * 1024**2,
+    "jobs.grace": 10,
 }
 
 
@@ -119,9 +128,59 @@ def test_a_change_keeps_comments_order_and_line_ends(tmp_path: Path) -> None:
     assert (tmp_path / "lab.toml").read_bytes().decode() == old.replace("threads = 2", "threads = 4") + added
 
 
+def test_the_section_of_the_jobs(tmp_path: Path) -> None:
+    text = (
+        '[jobs]\nparallel = 1000\nnight = "00:00-23:59"\nageing = 1\npatience = 525600\n'
+        'kinds = ["download=2", "a.b-c_9=9999"]\nnetwork = 1\ndisk_reserve = 0\nlog_limit = "64KiB"\ngrace = 0\n'
+    )
+    assert load(lab(tmp_path, text)).jobs == JobSettings(
+        1000, "00:00-23:59", 1, 525_600, ("download=2", "a.b-c_9=9999"), 1, 0, 65_536, 0
+    )
+
+
+_NIGHT = 'a time of the day from and to, such as "22:00-07:00"'
+_KINDS = 'a list of kinds with the most at once (1 to 9999), such as ["download=2"]'
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("parallel = 0", "a whole number from 1 to 1000, not 0"),
+        ("parallel = 1001", "a whole number from 1 to 1000, not 1001"),
+        ("parallel = true", "a whole number from 1 to 1000, not True"),
+        ('night = "22:00-22:00"', f"{_NIGHT}, not '22:00-22:00'"),
+        ('night = "24:00-07:00"', f"{_NIGHT}, not '24:00-07:00'"),
+        ('night = "22:60-07:00"', f"{_NIGHT}, not '22:60-07:00'"),
+        ('night = "22:00-7:00"', f"{_NIGHT}, not '22:00-7:00'"),
+        ('night = "22:00 - 07:00"', f"{_NIGHT}, not '22:00 - 07:00'"),
+        ('night = "٢٢:٠٠-٠٧:٠٠"', f"{_NIGHT}, not '٢٢:٠٠-٠٧:٠٠'"),
+        ("night = 22:00:00", f"{_NIGHT}, not datetime.time(22, 0)"),
+        ('kinds = "download=2"', f"{_KINDS}, not 'download=2'"),
+        ('kinds = ["download"]', f"{_KINDS}, not ['download']"),
+        ('kinds = ["download=0"]', f"{_KINDS}, not ['download=0']"),
+        ('kinds = ["Down load=1"]', f"{_KINDS}, not ['Down load=1']"),
+        ('kinds = ["download=1\\n"]', f"{_KINDS}, not ['download=1\\n']"),
+        ('kinds = ["a=1", "a=2"]', f"{_KINDS}, not ['a=1', 'a=2']"),
+        ("kinds = [3]", f"{_KINDS}, not [3]"),
+        ("ageing = 0", "a whole number of minutes, at least 1, not 0"),
+        ('log_limit = "63KiB"', "a size of at least \"64KiB\", not '63KiB'"),
+        ("grace = -1", "a whole number of seconds from 0 to 3600, not -1"),
+    ],
+)
+def test_what_is_wrong_in_the_section_of_the_jobs(tmp_path: Path, line: str, expected: str) -> None:
+    key = line.partition(" ")[0]
+    with pytest.raises(InvalidSpec) as caught:
+        load(lab(tmp_path, f"[jobs]\n{line}\n"))
+    assert caught.value.message == f"{tmp_path / 'lab.toml'}:2: jobs.{key}: must be {expected}"
+
+
 @pytest.mark.parametrize(
     ("key", "text", "line"),
     [
+        ("jobs.night", " 23:30-06:15 ", 'night = "23:30-06:15"'),
+        ("jobs.kinds", "download=2, benchmark=1", 'kinds = ["download=2", "benchmark=1"]'),
+        ("jobs.kinds", "[]", "kinds = []"),
+        ("jobs.log_limit", "1 MiB", 'log_limit = "1 MiB"'),
         ("language", "zh_CN", 'language = "zh_CN"'),
         ("author", "a b", 'author = "a b"'),
         ("memory.reserve", " 12 GiB", 'reserve = "12 GiB"'),

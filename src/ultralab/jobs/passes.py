@@ -1,0 +1,76 @@
+"""One scheduling pass: settle what ended, submit what is due, start what the plan says. Any process may run one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ultralab.jobs import cron, schedules
+from ultralab.jobs.plan import Plan, plan, resting
+from ultralab.jobs.queue import Queue, endings, listed
+from ultralab.jobs.site import Site
+from ultralab.jobs.start import start
+from ultralab.jobs.types import ACTIVE, WAITING, Capacity, Job
+from ultralab.kernel.errors import Busy, OutOfMemory
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a pass found. ``look_again``: when time alone changes the picture; ``unsure``: something that was planned
+    could not be done now; ``blocked``: jobs wait for what the machine lacks; ``resting``: nothing could start soon.
+    """
+
+    started: tuple[Job, ...]
+    running: int
+    look_again: datetime | None
+    unsure: bool
+    blocked: bool
+    resting: bool
+
+
+def run_pass(queue: Queue, site: Site, now: datetime) -> Pass:
+    """Plan and start. Raises Busy, DiskFull, FileDamaged, FileAccess (the queue's files)."""
+    waiting, running = listed(queue, states=WAITING), listed(queue, states=ACTIVE)
+    if not waiting:
+        return Pass((), len(running), None, unsure=False, blocked=False, resting=True)
+    capacity = site.capacity()
+    known = endings(queue, waiting)
+    planned = plan(waiting, running, known, capacity, site.rules, now)
+    started = tuple(made for job in planned.start if (made := _started(queue, site, capacity, job)) is not None)
+    still = [job for job in waiting if job.id not in {made.id for made in started}]
+    return Pass(
+        started=started,
+        running=len(running) + len(started),
+        look_again=planned.look_again,
+        unsure=len(started) < len(planned.start),
+        blocked=any(job.state == "queued" for job in still),
+        resting=resting(still, [*running, *started], known, capacity, site.rules, now),
+    )
+
+
+def submit_due(queue: Queue, now: datetime) -> datetime | None:
+    """Submit what the schedules want by now; when the next one is due."""
+    upcoming = []
+    for schedule in schedules.schedules(queue):
+        if schedule.paused:
+            continue
+        considered = datetime.fromtimestamp(schedule.considered, now.tzinfo)
+        due = cron.due(schedule.cron, considered, now, schedule.catch_up)
+        if due.considered != considered:
+            schedules.submit_due(queue, schedule, [at.timestamp() for at in due.moments], due.considered.timestamp())
+        if following := cron.next_due(schedule.cron, now):
+            upcoming.append(following)
+    return min(upcoming, default=None)
+
+
+def planned_now(queue: Queue, capacity: Capacity, site: Site, jobs: Sequence[Job], now: datetime) -> Plan:
+    """What a pass would do at this moment, without doing it: for the sentence that says why a job waits."""
+    return plan(jobs, listed(queue, states=ACTIVE), endings(queue, jobs), capacity, site.rules, now)
+
+
+def _started(queue: Queue, site: Site, capacity: Capacity, job: Job) -> Job | None:
+    try:
+        return start(queue, site, capacity, job)
+    except (OutOfMemory, Busy):  # somebody took the memory meanwhile; or the queue is busy: it stays where it was
+        return None

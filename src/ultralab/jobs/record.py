@@ -1,0 +1,340 @@
+"""A job's folder: what was submitted, what happened to it, and what the supervisors of its attempts wrote.
+
+The files are the truth from which a damaged queue is rebuilt. JSON is kept in ASCII, so that names and arguments that
+are no Unicode (Python's surrogate escapes) come back as they were.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from ultralab.jobs.types import Cause, Dependency, Event, EventName, Gpu, JobSpec, Needs
+from ultralab.kernel.errors import Failure, FileDamaged
+from ultralab.kernel.language import _
+from ultralab.system import files
+from ultralab.system.process import ProcessId
+
+VERSION: Final = 1
+PRUNED: Final = "pruned"  # folders on their way out
+_MOST = 64 * 1024 * 1024  # bytes: no file of a job that is whole comes near it
+_NUMBER = (int, float)
+_TOO_LARGE = 2**63
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What ``job.json`` holds. ``submitted`` in seconds since the epoch."""
+
+    spec: JobSpec
+    environment: dict[str, str]
+    submitted: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended, as its supervisor wrote it. ``status`` as a shell gives it; sizes in bytes.
+
+    ``output_bytes`` were printed, of which a full disk refused ``output_lost``; ``left_behind`` counts the processes
+    that had to be ended after the command.
+    """
+
+    fence: int
+    at: float
+    status: int
+    signal: int | None
+    cause: Cause
+    problem: str
+    seconds: float
+    output_bytes: int
+    output_lost: int
+    left_behind: int
+    cpu_seconds: float
+    peak_rss_bytes: int
+
+
+def job_folder(folder: Path, number: int) -> Path:
+    """The folder of one job: six digits, or more when they are needed."""
+    return folder / f"{number:06d}"
+
+
+def attempt_folder(folder: Path, number: int, fence: int) -> Path:
+    """The folder of one attempt of a job."""
+    return job_folder(folder, number) / str(fence)
+
+
+def numbers(folder: Path) -> Iterator[int]:
+    """The numbers of all job folders there, in no order."""
+    with files.explained(folder):
+        names = [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+    return filter(None, map(number_of, names))
+
+
+def number_of(name: str) -> int:
+    """The number that a folder's name means, 0 when it is no job's."""
+    number = int(name) if name.isascii() and name.isdigit() and len(name) <= 18 else 0
+    return number if name == f"{number:06d}" else 0
+
+
+# What was submitted
+
+
+def create(folder: Path, number: int, submitted: Submitted) -> None:
+    """Make the folder of a new job, synced. What an earlier submit that was killed left under that number goes."""
+    place = job_folder(folder, number)
+    with files.explained(place):
+        if place.exists():
+            shutil.rmtree(place)
+        place.mkdir(mode=0o700)
+        # It is there from the beginning, so that its directory entry is synced with that of job.json.
+        os.close(os.open(place / "events.jsonl", os.O_CREAT | os.O_WRONLY, 0o600))
+        content = {"version": VERSION, "submitted": submitted.submitted, **form(submitted.spec, submitted.environment)}
+        files.write(place / "job.json", json.dumps(content) + "\n", mode=0o600)
+        files.sync_directory(folder)
+
+
+def discard(folder: Path, number: int) -> None:
+    """Remove a job's folder with all that is in it. Idempotent."""
+    place = job_folder(folder, number)
+    with files.explained(place):
+        if place.exists():
+            shutil.rmtree(place)
+
+
+def put_away(folder: Path, number: int) -> None:
+    """Move a job's folder to where :func:`discard_put_away` removes it: quick, whatever is in it."""
+    place, into = job_folder(folder, number), folder / PRUNED
+    with files.explained(place):
+        try:
+            into.mkdir(mode=0o700, exist_ok=True)
+            names = (into / f"{place.name}.{count}" for count in itertools.count())
+            place.rename(next(there for there in names if not there.exists()))
+        except OSError:  # a full disk may have no room for the other name
+            shutil.rmtree(place)
+
+
+def discard_put_away(folder: Path) -> None:
+    """Remove what :func:`put_away` moved. Two at once are no trouble."""
+    with files.explained(folder / PRUNED):
+        shutil.rmtree(folder / PRUNED, ignore_errors=True)
+
+
+def read_job(place: Path) -> Submitted:
+    """What was submitted, from a job's folder. Raises FileDamaged, FileAccess, Failure (a newer ultralab wrote it)."""
+    path = place / "job.json"
+    data = _data(path)
+    if data is not None and isinstance(data.get("version"), int) and data["version"] > VERSION:
+        raise Failure(
+            _("{path} was written by a newer ultralab.").format(path=path),
+            hint=_("Upgrade ultralab, or use another lab (--home)."),
+            path=str(path),
+        )
+    try:
+        given = _typed(data, dict)
+        spec, environment = from_form(given)
+        return Submitted(spec, environment, _typed(given["submitted"], _NUMBER))
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileDamaged(
+            _("{path} is missing or damaged.").format(path=path),
+            hint=_("Submit the job again; what is left of this one stays in its folder."),
+            path=str(path),
+        ) from error
+
+
+def form(spec: JobSpec, environment: Mapping[str, str]) -> dict[str, object]:
+    """What is submitted as JSON-serializable data: as it stands in job.json and in a schedule."""
+    return {"spec": asdict(spec), "environment": dict(environment)}
+
+
+def from_form(data: Mapping[str, Any]) -> tuple[JobSpec, dict[str, str]]:
+    """The reverse of :func:`form`. Raises KeyError, TypeError, ValueError for what it never wrote."""
+    given = _typed(data["spec"], dict)
+    known = {item.name: given[item.name] for item in fields(JobSpec) if item.name in given}
+    argv = tuple(_typed(word, str) for word in _typed(known.pop("argv"), list))
+    needs = Needs(**_typed(known.pop("needs"), dict))
+    after = tuple(
+        Dependency(_typed(item["job"], int), _among(item["how"], ("success", "end")))
+        for item in _typed(known.pop("after"), list)
+    )
+    if [need.job for need in after] != sorted({need.job for need in after}):
+        raise ValueError(after)
+    for name, value in known.items():
+        _typed(value, _KINDS[name])
+        if isinstance(value, str) and name != "cwd":
+            value.encode()  # a column takes Unicode only
+    for value in (needs.memory, needs.disk):
+        if _typed(value, int) < 0:
+            raise ValueError(value)
+    _typed(needs.network, bool)
+    _among(needs.gpu, get_args(Gpu))
+    environment = _typed(data["environment"], dict)
+    for value in environment.values():
+        _typed(value, str)
+    return JobSpec(argv=argv, needs=needs, after=after, **known), environment
+
+
+_OPTIONAL = (int, float, type(None))
+_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
+    "cwd": str, "name": str, "kind": str, "owner": str, "schedule": str,
+    "priority": int, "retries": int,
+    "night": bool, "idempotent": bool, "resumable": bool,
+    "not_before": _OPTIONAL, "timeout": _OPTIONAL,
+}  # fmt: skip
+
+
+# What happened to it
+
+
+def append_event(place: Path, event: Event, recorded: int) -> int:
+    """Write an event into a job's folder, synced, behind the ``recorded`` bytes that happened; the bytes afterwards.
+
+    What lies behind them (its transaction never committed, or the power went) is cut off. Raises DiskFull, FileAccess.
+    """
+    path = place / "events.jsonl"
+    with files.explained(path):
+        place.mkdir(mode=0o700, exist_ok=True)  # somebody removed it: its job must still be able to end
+        cut_events(place, recorded)
+        files.append_line(path, json.dumps(_event_data(event)), synced=True)
+        return path.stat().st_size
+
+
+def cut_events(place: Path, recorded: int) -> None:
+    """Keep the first ``recorded`` bytes of a job's events; of fewer, the whole lines."""
+    path = place / "events.jsonl"
+    with files.explained(path):
+        size = path.stat().st_size if path.exists() else 0
+        keep = recorded if size >= recorded else whole_events(place)
+        if keep < size:
+            os.truncate(path, keep)
+
+
+def whole_events(place: Path) -> int:
+    """How many bytes of a job's events are whole lines."""
+    return _events_text(place).rfind(b"\n") + 1
+
+
+def read_events(place: Path) -> list[Event]:
+    """Every event in a job's folder; a torn last line and lines that nobody here wrote are passed over."""
+    lines = _events_text(place).split(b"\n")[:-1]
+    return [event for line in lines if (event := _event(line)) is not None]
+
+
+def _events_text(place: Path) -> bytes:
+    path = place / "events.jsonl"
+    if not path.exists():
+        return b""
+    with files.explained(path):
+        return path.read_bytes()
+
+
+def _event_data(event: Event) -> dict[str, object]:
+    data = {name: value for name, value in asdict(event).items() if value not in (None, "")}
+    return {"event": data.pop("name"), **data}
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        data = _typed(json.loads(line), dict)
+        return Event(
+            name=_among(data["event"], get_args(EventName)),
+            at=_typed(data["at"], _NUMBER),
+            fence=_typed(data.get("fence"), (int, type(None))),
+            status=_typed(data.get("status"), (int, type(None))),
+            cause=_among(data.get("cause", ""), get_args(Cause)),
+            supervisor=_process(data["supervisor"]) if "supervisor" in data else None,
+            reservation=_typed(data.get("reservation"), (int, type(None))),
+        )
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+
+
+# What the supervisor of an attempt wrote
+
+
+def has_begun(place: Path) -> bool:
+    """Whether the attempt in this folder may have done something.
+
+    The one file whose presence alone counts, whatever it holds: of a damaged one, "never began" could start a job
+    twice, and "lost" cannot.
+    """
+    return (place / "begun.json").exists()
+
+
+def read_begun(place: Path) -> float | None:
+    """When the attempt in this folder began, in seconds since the epoch; None when that is not known."""
+    data = _data(place / "begun.json") or {}
+    at = data.get("at")
+    return float(at) if isinstance(at, _NUMBER) else None
+
+
+def read_worker(place: Path) -> ProcessId | None:
+    """The command's process, None before it was started."""
+    try:
+        return _process(_data(place / "worker.json"))
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def read_ended(place: Path) -> Ended | None:
+    """How the attempt in this folder ended; None while it has not."""
+    try:
+        data = _typed(_data(place / "ended.json"), dict)
+        for name, kind in _ENDED.items():
+            _typed(data[name], kind)
+        _among(data["cause"], get_args(Cause))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Ended(**{name: data[name] for name in _ENDED})
+
+
+_ENDED: Final[dict[str, type | tuple[type, ...]]] = {
+    "fence": int, "at": _NUMBER, "status": int, "signal": (int, type(None)), "cause": str, "problem": str,
+    "seconds": _NUMBER, "output_bytes": int, "output_lost": int, "left_behind": int, "cpu_seconds": _NUMBER,
+    "peak_rss_bytes": int,
+}  # fmt: skip
+
+
+def read_progress(place: Path) -> dict[str, Any] | None:
+    """The last progress that the command told, as it wrote it; None where it told none."""
+    return _data(place / "progress.json")
+
+
+def _process(data: object) -> ProcessId:
+    given = _typed(data, dict)
+    start = _typed(given["start"], str)
+    start.encode()
+    return ProcessId(_typed(given["pid"], int), start)
+
+
+def _data(path: Path) -> dict[str, Any] | None:
+    """A file's JSON object; None when it is not there, torn, damaged or absurdly long."""
+    try:
+        if path.stat().st_size > _MOST:
+            return None
+        data = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
+        return None
+    except OSError as error:
+        raise files.explain(error, path) from error
+    return data if isinstance(data, dict) else None
+
+
+def _typed(value: Any, kind: type | tuple[type, ...]) -> Any:
+    """The value, if it is of that kind (True is no number) and a column can take it. Raises TypeError, ValueError."""
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(value)
+    if isinstance(value, _NUMBER) and not -_TOO_LARGE < value < _TOO_LARGE:  # nor is it NaN
+        raise ValueError(value)
+    return value
+
+
+def _among(value: Any, choices: tuple[Any, ...]) -> Any:
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(value)
+    return value

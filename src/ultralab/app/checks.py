@@ -32,6 +32,9 @@ def _no_lab(home: Path) -> Check:
 
 
 def _lab_checks(home: Path) -> tuple[Check, ...]:
+    from ultralab.app.jobs import jobs_folder
+    from ultralab.jobs import checks as jobs
+    from ultralab.jobs.queue import open_queue
     from ultralab.models import doctor_checks as models
     from ultralab.pages import checks as pages
     from ultralab.settings import checks as settings
@@ -39,12 +42,14 @@ def _lab_checks(home: Path) -> tuple[Check, ...]:
     valid = settings.doctor_checks(home)
     if any(check.run().verdict == "fail" for check in valid):
         return valid  # a lab whose settings cannot be read cannot be opened
-    return (*valid, *pages.doctor_checks(home), *models(open_lab(home).library))
+    queue = jobs.doctor_checks(lambda: open_queue(jobs_folder(home)))
+    return (*valid, *pages.doctor_checks(home), *models(open_lab(home).library), *queue)
 
 
 def selftest_checks(home: Path) -> tuple[Check, ...]:
     """Does what ultralab claims hold on this machine? The engines are tried with a model of the lab's library."""
     from ultralab.app.engine_check import engine_checks
+    from ultralab.app.job_check import job_checks
     from ultralab.machine import checks as machine
 
-    return (*machine.selftest_checks(), *engine_checks(open_lab(home) if is_lab(home) else None))
+    return (*machine.selftest_checks(), *job_checks(), *engine_checks(open_lab(home) if is_lab(home) else None))

@@ -79,6 +79,32 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
     return result
 
 
+def memory_needed(lab: Lab, file: SpecFile) -> int:
+    """Bytes that running this file takes at its peak, for a job; 0 where its model would have to be pulled first.
+
+    What is not known beforehand is reserved while it runs, as always. Raises what running it would raise at once:
+    InvalidSpec (the model's format, its variants, its context).
+    """
+    from ultralab import models
+    from ultralab.engines.base import LoadOptions
+    from ultralab.experiments.expect import expect
+    from ultralab.models.pull import pulled_as
+
+    reference = _beside(lab, file.path.parent, file.spec.model)
+    try:
+        record = pulled_as(lab.library, reference) or models.find(lab.library, reference)
+        path, header = model_verbs.header_of(lab, record)
+    except UltralabError:
+        return 0
+    _require_format(file, record)
+    _require_sense(file, record, header)
+    shapes = [header.shape, *(_planned_shape(file, path, number) for number in range(len(file.spec.variants)))]
+    options = LoadOptions(context=file.spec.options.context, threads=file.spec.options.threads)
+    loaded = max(expect(shape, engine(file.spec.engine), options, lab.machine).memory_bytes for shape in shapes)
+    making = models.quantization_memory(path) if file.spec.variants else 0
+    return max(loaded, making)
+
+
 def _subjects(lab: Lab, file: SpecFile, progress: Progress) -> list[Subject]:
     """The reference as it came, then one subject per variant."""
     from ultralab.experiments.bench import Made, Subject

@@ -92,12 +92,21 @@ def open_lab(home: Path, language: str = "") -> Lab:
 
 
 def machine_ledger(machine: Machine, reserve: int) -> Ledger:
-    """The ledger that all labs of this user on this machine share. ``reserve``: bytes that models never get."""
+    """The ledger that all labs of this user on this machine share. ``reserve``: bytes that models never get.
+
+    Inside a job, what is reserved lies within the job's own reservation.
+    """
     from ultralab import memory
     from ultralab.machine import memory_limit
 
     limit = min(memory_limit(machine), machine.memory_bytes - reserve)
-    return memory.open_ledger(folders.machine_state(), max(0, limit))
+    return memory.open_ledger(folders.machine_state(), max(0, limit), _own_envelope())
+
+
+def _own_envelope() -> int | None:
+    """The reservation of the job that this process belongs to; what is no number says nothing."""
+    told = environ.read("ULTRALAB_RESERVATION") or ""
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 19 else None
 
 
 def _all(group: str, what: str) -> list[object]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ultralab.cli.detach import Ahead, detachable
 from ultralab.cli.frame import Command, Group, Request
 from ultralab.cli.home import home_of, opened
 from ultralab.kernel.language import N_, _, current_language
@@ -15,6 +16,7 @@ from ultralab.kernel.language import N_, _, current_language
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ultralab.app import Lab
     from ultralab.experiments.bench import Result
 
 _STATUS = {
@@ -69,16 +71,41 @@ def _run(request: Request, file: Path) -> None:
     show(request, to_data(result), lambda out: draw_result(out, result))
 
 
-@experiments.command("run", help=_RUN_HELP, examples=("ultralab experiments run quantization_tradeoff.yaml",))
+def _ahead(lab: Lab, file: Path) -> Ahead:
+    """What an experiment file says before it runs. Raises what reading it raises."""
+    from ultralab.app.experiments import load, memory_needed
+
+    found = load(lab, file.expanduser())
+    return Ahead(found.spec.experiment, memory=memory_needed(lab, found))
+
+
+_DETACHABLE = detachable("experiment", _ahead)
+
+
+@experiments.command(
+    "run",
+    help=_RUN_HELP,
+    examples=(
+        "ultralab experiments run quantization_tradeoff.yaml",
+        "ultralab experiments run quantization_tradeoff.yaml --detach",
+    ),
+)
 @_FILE
+@_DETACHABLE
 @click.pass_obj
 def run_(request: Request, file: Path) -> None:
     """Run an experiment."""
     _run(request, file)
 
 
-@click.command("run", cls=Command, help=_RUN_HELP, examples=("ultralab run quantization_tradeoff.yaml",))
+@click.command(
+    "run",
+    cls=Command,
+    help=_RUN_HELP,
+    examples=("ultralab run quantization_tradeoff.yaml", "ultralab run quantization_tradeoff.yaml --detach"),
+)
 @_FILE
+@_DETACHABLE
 @click.pass_obj
 def run(request: Request, file: Path) -> None:
     """Run an experiment."""

@@ -23,6 +23,8 @@ _COMMANDS = {
     "models": ("ultralab.cli.models:models", N_("The model library: pull, list, show, verify.")),
     "experiments": ("ultralab.cli.experiments:experiments", N_("Run experiments and read their reports.")),
     "run": ("ultralab.cli.experiments:run", N_("Short for 'experiments run'.")),
+    "jobs": ("ultralab.cli.jobs:jobs", N_("Commands that outlive the terminal: queue, follow, repeat them.")),
+    "serve": ("ultralab.cli.serve:serve", N_("Serve the lab: start its jobs, also as a service of the system.")),
     "config": ("ultralab.cli.config:config", N_("Read and change the lab's settings.")),
     "plugins": ("ultralab.cli.plugins:plugins", N_("List the extensions that are installed.")),
     "doctor": ("ultralab.cli.doctor:doctor", N_("Check this installation and this lab.")),
@@ -72,7 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
     except BaseException as error:  # noqa: BLE001 - this is the one place where every error ends
         from ultralab.cli.outcome import report
 
-        sys.exit(report(error, request, as_json=request.json or "--json" in given))
+        own = given[: given.index("--")] if "--" in given else given  # the rest is a job's command
+        sys.exit(report(error, request, as_json=request.json or "--json" in own))
     _flush()
     sys.exit(0)
 

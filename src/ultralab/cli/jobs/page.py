@@ -1,0 +1,225 @@
+"""The page about one job: what it is, why it waits, its attempts, its progress. Values in, text out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ultralab.cli.jobs.views import iso
+from ultralab.jobs.states import STATE_NAMES
+from ultralab.jobs.types import ACTIVE, OVER, Cause, JobSpec
+from ultralab.kernel.language import N_, _
+from ultralab.kernel.text import display_width, printable, shorten
+from ultralab.kernel.units import format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from ultralab.app.jobs import AttemptView, JobView
+
+_BAR: Final = 20
+_STEPS_SHOWN: Final = 10
+_LEAST_SHARE: Final = 0.01  # of a step, before the time that is left means anything
+_GPU: Final = {"none": "", "shared": N_("GPU shared"), "exclusive": N_("GPU exclusively")}
+_CAUSES: Final[dict[Cause, str]] = {
+    "signal": N_("ended by a signal"),
+    "timeout": N_("took longer than allowed"),
+    "cancel": N_("cancelled"),
+    "shutdown": N_("the machine shut down"),
+    "not_started": N_("could not be started"),
+    "lost": N_("cut off without a record"),
+}
+
+
+def draw(out: Console, view: JobView, now: float) -> None:
+    """The page."""
+    from rich.text import Text
+
+    from ultralab.cli.output import pairs
+
+    job = view.job
+    out.print(Text.assemble((printable(job.spec.name), "bold"), f"  {job.id}  {_(STATE_NAMES[job.state])}"))
+    attempts = [
+        (_("Attempt {number}").format(number=attempt.fence), _attempt(attempt, runs=_runs(view, attempt)))
+        for attempt in view.attempts
+    ]
+    out.print(pairs([*_what(view), *_declared(job.spec), *_moments(view, now), *attempts]))
+    live = job.state in ACTIVE
+    if view.progress and (steps := progress_lines(view.progress, now, live=live)):
+        out.print("\n" + "\n".join(steps) + "\n")
+    out.print(str(view.folder), soft_wrap=True, style="dim")
+
+
+def why(view: JobView) -> str:
+    """One sentence about where a job stands: why it waits, or what it is doing."""
+    if view.waiting is not None:
+        from ultralab.jobs.reasons import sentence
+
+        return sentence(view.waiting)
+    if view.job.state == "queued":
+        return _("Starts now.")
+    if view.stopped:
+        return _("Its command is stopped (SIGSTOP). It goes on with: kill -CONT {pid}").format(pid=_worker_pid(view))
+    if view.job.state == "interrupted":
+        again = _("Was cut off, and may not run again by itself. To run it again: ultralab jobs retry {number}")
+        return again.format(number=view.job.id)
+    return ""
+
+
+def shell_line(argv: Sequence[str]) -> str:
+    """A command as one can paste it into a shell. What a terminal would act upon is written as ``$'…'``."""
+    return " ".join(shlex.quote(word) if word.isprintable() else _ansi_quoted(word) for word in argv)
+
+
+def progress_lines(
+    progress: Mapping[str, Any], now: float, *, live: bool = True, under_way_only: bool = False
+) -> list[str]:
+    """A line per step, a bar for those that are under way (``live``), or were when the job ended.
+
+    The file is a job's own: what is wrong in it is left out.
+    """
+    steps = [step for step in _list(progress.get("steps")) if isinstance(step, dict)]
+    shown = [step for step in steps if not (under_way_only and _number(step.get("ended")) is not None)]
+    at = now if live else _number(progress.get("updated"))
+    return [_step_line(step, at, live=live) for step in shown[-_STEPS_SHOWN:]]
+
+
+def _what(view: JobView) -> list[tuple[str, RenderableType]]:
+    spec, condition = view.job.spec, view.job.condition
+    rows: list[tuple[str, RenderableType]] = []
+    if sentence := why(view):
+        rows.append((_("Now"), sentence))
+    rows += [(_("Command"), shell_line(spec.argv)), (_("Folder"), printable(spec.cwd, 1000))]
+    if condition.status is not None:
+        cause = _CAUSES.get(condition.cause)
+        rows.append((_("Exit"), f"{condition.status}" + (f"  ({_(cause)})" if cause else "")))
+    if view.attempts and view.attempts[-1].ended and view.attempts[-1].ended.problem:
+        rows.append((_("Problem"), printable(view.attempts[-1].ended.problem, 1000)))
+    return rows
+
+
+def _declared(spec: JobSpec) -> list[tuple[str, RenderableType]]:
+    takes = [
+        _("{size} of memory").format(size=format_bytes(spec.needs.memory)) if spec.needs.memory else "",
+        _(_GPU[spec.needs.gpu]),
+        _("{size} of disk").format(size=format_bytes(spec.needs.disk)) if spec.needs.disk else "",
+        _("network") if spec.needs.network else "",
+    ]
+    rules = [
+        _("priority {number}").format(number=spec.priority) if spec.priority else "",
+        _("at night") if spec.night else "",
+        _("not before {moment}").format(moment=iso(spec.not_before)) if spec.not_before is not None else "",
+        *(_after(need.job, need.how) for need in spec.after),
+        _("at most {time}").format(time=format_seconds(spec.timeout)) if spec.timeout else "",
+        _("repeated up to {count} times when it fails").format(count=spec.retries) if spec.retries else "",
+        _("may run again after an interruption") if spec.idempotent or spec.resumable else "",
+        _("schedule {name}").format(name=spec.schedule) if spec.schedule else "",
+    ]
+    found = ((_("Takes"), takes), (_("Rules"), rules))
+    rows = [(name, ", ".join(filter(None, parts))) for name, parts in found]
+    return [
+        (_("Kind"), _("{kind}, from {owner}").format(kind=printable(spec.kind), owner=printable(spec.owner) or "–")),
+        *((a, b) for a, b in rows if b),
+    ]
+
+
+def _after(job: int, how: str) -> str:
+    text = _("after the success of job {number}") if how == "success" else _("after the end of job {number}")
+    return text.format(number=job)
+
+
+def _moments(view: JobView, now: float) -> list[tuple[str, RenderableType]]:
+    condition = view.job.condition
+    found = (
+        (_("Submitted"), condition.submitted),
+        (_("Started"), condition.started),
+        (_("Ended"), condition.ended if view.job.state in OVER else None),
+    )
+    rows: list[tuple[str, RenderableType]] = [(name, iso(at) or "") for name, at in found if at is not None]
+    if view.job.state not in OVER and condition.started is not None and view.attempts:
+        rows.append((_("Runs for"), format_seconds(max(0.0, now - condition.started))))
+    return rows
+
+
+def _runs(view: JobView, attempt: AttemptView) -> bool:
+    return attempt is view.attempts[-1] and view.job.state in ACTIVE
+
+
+def _attempt(attempt: AttemptView, *, runs: bool) -> str:
+    """One attempt in one line: when, how long, how it ended, what it took."""
+    parts = [iso(attempt.begun) or "–"]
+    ended = attempt.ended
+    if ended is None:
+        parts.append(_("runs") if runs else _("cut off without a record"))
+    else:
+        cause = _CAUSES.get(ended.cause)
+        parts += [
+            format_seconds(ended.seconds),
+            _("exit {status}").format(status=ended.status) + (f" ({_(cause)})" if cause else ""),
+            _("peak {size}").format(size=format_bytes(ended.peak_rss_bytes)) if ended.peak_rss_bytes else "",
+        ]
+    parts.append(_("output {size}").format(size=format_bytes(attempt.output_bytes)))
+    if ended is not None and ended.output_lost:
+        parts.append(_("{size} lost: the disk was full").format(size=format_bytes(ended.output_lost)))
+    if ended is not None and ended.left_behind:
+        parts.append(_("processes ended that it left: {count}").format(count=ended.left_behind))
+    return "  ".join(filter(None, parts))
+
+
+def _worker_pid(view: JobView) -> int | str:
+    from ultralab.jobs.record import read_worker
+
+    worker = read_worker(view.attempts[-1].folder) if view.attempts else None
+    return "?" if worker is None else worker.pid
+
+
+def _ansi_quoted(word: str) -> str:
+    """``$'…'`` as bash, zsh and POSIX (2024) read it; bytes that are no UTF-8 come back as they were."""
+    known = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\", "'": "\\'"}
+    kept = [known.get(char) or (char if char.isprintable() else _escaped(char)) for char in word]
+    return f"$'{''.join(kept)}'"
+
+
+def _escaped(char: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in char.encode(errors="surrogateescape"))
+
+
+def _step_line(step: Mapping[str, Any], now: float | None, *, live: bool) -> str:
+    label = printable(str(step.get("label", "")), 40)
+    started, ended = _number(step.get("started")), _number(step.get("ended"))
+    until = now if ended is None else ended
+    lasted = None if started is None or until is None else max(0.0, until - started)
+    time = "" if lasted is None else format_seconds(lasted)
+    if ended is not None:
+        mark = "✗" if step.get("failed") else "✓"
+        return f"  {mark} {label}  {time}".rstrip()
+    done, total = _number(step.get("done")) or 0.0, _number(step.get("total"))
+    detail = printable(str(step.get("detail") or ""), 30)
+    if not total or total <= 0:
+        return "  ".join(filter(None, (f"  … {label}", detail, time)))
+    share = min(1.0, max(0.0, done / total))
+    filled = int(share * _BAR)
+    bar = "█" * filled + "░" * (_BAR - filled)
+    amount = _amount(done, total, str(step.get("unit", "")))
+    left = ""
+    if live and lasted is not None and share > _LEAST_SHARE:
+        left = _("{time} left").format(time=format_seconds(lasted / share * (1 - share)))
+    line = "  ".join(filter(None, (f"  {label}  {bar} {share:4.0%}", amount, left)))
+    return f"{line}  {detail}" if detail and display_width(f"{line}  {detail}") <= 80 else shorten(line, 80)
+
+
+def _amount(done: float, total: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{format_bytes(done)}/{format_bytes(total)}"
+    return f"{done:.0f}/{total:.0f}" if unit else ""
+
+
+def _number(value: object) -> float | None:
+    """A finite number from a file that a job wrote."""
+    fine = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e18
+    return float(value) if fine and isinstance(value, (int, float)) else None
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Write ``docs/reference`` from the code: commands, settings, environment variables, extension points.
+"""Write ``docs/reference`` from the code: commands, settings, environment variables, extension points, jobs' states.
 
 ``--check`` writes nothing: it prints what differs and exits 1.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ultralab.cli.main import cli
+from ultralab.jobs.states import EVENTS, GUARDS, STATES, TRANSITIONS
 from ultralab.kernel.plugins import GROUPS
 from ultralab.settings import describe
 from ultralab.system.environ import VARIABLES
@@ -36,6 +37,7 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "environment.md": environment_page(),
         "extensions.md": extensions_page(),
+        "jobs.md": jobs_page(),
     }
 
 
@@ -153,6 +155,22 @@ def group_blocks(group: str, seam: str, builtin: dict[str, str]) -> Iterator[str
     yield f"Described by `{seam}`:"
     yield "\n".join(f"> {line}".rstrip() for line in described.splitlines())
     yield table(("built in", "object"), [(f"`{key}`", f"`{target}`") for key, target in sorted(builtin.items())])
+
+
+def jobs_page() -> str:
+    """The states of a job and what leads from one to another."""
+    states = table(("state", "a job in it"), ((f"`{state}`", meaning) for state, meaning in STATES.items()))
+    events = table(("event", "what happens"), ((f"`{event}`", meaning) for event, meaning in EVENTS.items()))
+    steps = table(
+        ("in", "on", "if", "becomes"),
+        ((f"`{row.state}`", f"`{row.event}`", GUARDS[row.guard], f"`{row.next}`") for row in TRANSITIONS),
+    )
+    introduction = (
+        "The life of a job, from the one table that the code follows (`ultralab.jobs.states`). What is not in it "
+        "cannot happen: a command that asks for it is refused. Of two rows that fit, the first one counts."
+    )
+    body = ["## States", states, "## Events", events, "## Transitions", steps]
+    return page("States of a job", introduction, body)
 
 
 def differences(wanted: dict[str, str]) -> list[str]:

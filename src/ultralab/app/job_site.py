@@ -94,13 +94,12 @@ def rules_of(settings: JobSettings) -> Rules:
     )
 
 
-def awake(pid: int) -> tuple[str, ...] | None:
+def awake(pid: int, platform: str = sys.platform) -> tuple[str, ...] | None:
     """The command that holds a power assertion while a process lives; None where none is needed.
 
     caffeinate(8): ``-i`` no idle sleep, ``-s`` no system sleep on mains power, ``-w`` until that process ends.
     """
-    name: str = sys.platform
-    return ("/usr/bin/caffeinate", "-i", "-s", "-w", str(pid)) if name == "darwin" else None
+    return ("/usr/bin/caffeinate", "-i", "-s", "-w", str(pid)) if platform == "darwin" else None
 
 
 def give_back(ledger: Ledger, reservation: int) -> None:

@@ -13,9 +13,11 @@ from ultralab.app.lab import Lab
 from ultralab.engines import engine, engine_plugins
 from ultralab.kernel import plugins
 from ultralab.kernel.errors import InvalidSpec, RequestError, UltralabError, UnknownChoice
+from ultralab.kernel.ids import new_id
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 from ultralab.settings import LAB_FILE
+from ultralab.system import clock, files
 
 if TYPE_CHECKING:
     from ultralab.experiments.bench import Made, Result, Subject
@@ -103,6 +105,26 @@ def memory_needed(lab: Lab, file: SpecFile) -> int:
     loaded = max(expect(shape, engine(file.spec.engine), options, lab.machine).memory_bytes for shape in shapes)
     making = models.quantization_memory(path) if file.spec.variants else 0
     return max(loaded, making)
+
+
+def snapshot(lab: Lab, file: SpecFile) -> Path:
+    """A copy of an experiment file and its text as they are now, for a job: what is edited until then changes nothing.
+
+    Relative paths of models are found from the folder in which the job runs, which is the file's own.
+    Raises DiskFull, FileAccess.
+    """
+    text = Path(file.spec.quality.text)
+    if text.is_absolute():  # it may lie beside its own file only
+        return file.path.absolute()
+    folder = snapshots(lab) / new_id(clock.now())
+    files.write(folder / text, file.quality_text)
+    files.write(folder / file.path.name, file.text)
+    return folder / file.path.name
+
+
+def snapshots(lab: Lab) -> Path:
+    """Where the copies are."""
+    return lab.home / "state" / "detached"
 
 
 def _subjects(lab: Lab, file: SpecFile, progress: Progress) -> list[Subject]:

@@ -37,7 +37,7 @@ def _run() -> Finding:
         rules=Rules(),
         capacity=lambda: Capacity(memory_limit=1, memory_free=1, disk_free=1),
         reserve=lambda _amount, _purpose, _holder: 0,
-        release=lambda _reservation: None,
+        release=lambda _reservation, _holder: None,
         awake=awake,
         drain=(sys.executable, "-I", "-S", "-c", "pass"),
         log_limit=1_048_576,
@@ -59,6 +59,6 @@ def _run() -> Finding:
     if ended is None:
         return Finding("fail", _("The job did not end within {seconds:.0f} s.").format(seconds=_PATIENCE_SECONDS))
     detail = _(
-        "started in {milliseconds:.0f} ms, ended with status {status}; processes that had left it: {count}"
+        "started in {milliseconds:.0f} ms, ended with status {status}; processes that tried to stay and were ended: {count}"
     ).format(milliseconds=1000 * (started or 0), status=ended.status, count=ended.left_behind)
     return Finding("pass" if (ended.status, ended.left_behind) == (0, 1) else "fail", detail)

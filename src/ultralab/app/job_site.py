@@ -102,9 +102,11 @@ def awake(pid: int, platform: str = sys.platform) -> tuple[str, ...] | None:
     return ("/usr/bin/caffeinate", "-i", "-s", "-w", str(pid)) if platform == "darwin" else None
 
 
-def give_back(ledger: Ledger, reservation: int) -> None:
-    """Release a reservation by its id; nothing where it is gone."""
-    ledger.database.run("give_back", id=reservation)
+def give_back(ledger: Ledger, reservation: int, holder: ProcessId) -> None:
+    """Release what a process holds under an id; nothing where it is gone, or (a ledger made anew) somebody else's."""
+    for held in memory.holders(ledger):
+        if (held.id, held.holder) == (reservation, holder):
+            memory.release(ledger, held)
 
 
 def _reserve(ledger: Ledger, amount: int, purpose: str, holder: ProcessId) -> int:

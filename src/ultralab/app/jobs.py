@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ultralab.app.lab import Lab
 from ultralab.jobs import queue as queue_room
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from ultralab.jobs.schedules import Schedule
     from ultralab.jobs.types import Gpu
     from ultralab.memory import Ledger
+    from ultralab.system.process import ProcessId
+
+
+_YOUNG_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,21 @@ def prune(lab: Lab, *, older_than: float, dry_run: bool) -> list[Job]:
     """Remove jobs that were over ``older_than`` seconds ago, with their output; what was (or would be) removed."""
     with opened(lab) as queue:
         _settle(lab, queue)
-        return queue_room.prune(queue, ended_before=clock.timestamp() - older_than, dry_run=dry_run)
+        gone = queue_room.prune(queue, ended_before=clock.timestamp() - older_than, dry_run=dry_run)
+        if not dry_run:
+            _prune_snapshots(lab, queue_room.listed(queue))
+        return gone
+
+
+def _prune_snapshots(lab: Lab, kept: Sequence[Job]) -> None:
+    """Remove the copies of experiment files that no job names; one that is a moment old may get its job yet."""
+    from ultralab.app.experiments import snapshots
+
+    words = {word for job in kept for word in job.spec.argv}
+    young = clock.timestamp() - _YOUNG_SECONDS
+    for folder in snapshots(lab).glob("*"):
+        if folder.stat().st_mtime < young and not any(word.startswith(f"{folder}/") for word in words):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def rebuild(lab: Lab) -> str:
@@ -345,15 +364,15 @@ def _settle(lab: Lab, queue: Queue) -> None:
     """
     from ultralab.jobs.settle import settle
 
-    changed = settle(queue, lambda reservation: _give_back(lab, reservation))
+    changed = settle(queue, partial(_give_back, lab))
     if any(job.state == "queued" for job in changed):
         _wake(lab)
 
 
-def _give_back(lab: Lab, reservation: int) -> None:
+def _give_back(lab: Lab, reservation: int, holder: ProcessId) -> None:
     from ultralab.app.job_site import give_back
 
-    give_back(_ledger(lab), reservation)
+    give_back(_ledger(lab), reservation, holder)
 
 
 def _ledger(lab: Lab) -> Ledger:

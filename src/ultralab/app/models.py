@@ -26,6 +26,23 @@ def pull(lab: Lab, ref: str, progress: Progress, name: str | None = None) -> Mod
     return record
 
 
+def needs_network(lab: Lab, ref: str, *, name: str | None = None) -> bool:
+    """Whether pulling ``ref`` needs the network. Asks nobody, but raises now what is known to be wrong now.
+
+    Raises RequestError (no such source, a name that is none), NotFound (no such file).
+    """
+    from ultralab.models.names import require_name
+    from ultralab.models.pull import choose_source
+
+    source, rest = choose_source(ref, lab.sources)
+    if name is not None:
+        require_name(name)
+    if source.scheme != "path":
+        return True
+    source.resolve(rest)
+    return False
+
+
 def find_or_pull(lab: Lab, ref: str, progress: Progress) -> ModelRecord:
     """The model that was pulled from ``ref`` or is called so; else pull it. Needs no network for what is here."""
     from ultralab import models

@@ -21,7 +21,7 @@ def doctor_checks(opened: Callable[[], Queue]) -> tuple[Check, ...]:
     return (
         Check("jobs.queue", N_("The job queue is whole"), _checked(opened, _whole)),
         Check("jobs.folder", N_("The job folder can be written"), _checked(opened, _writable)),
-        Check("jobs.damaged", N_("No damaged job was set aside"), _checked(opened, _nothing_set_aside)),
+        Check("jobs.damaged", N_("Nothing damaged was set aside"), _checked(opened, _nothing_set_aside)),
     )
 
 

@@ -56,9 +56,12 @@ def _drain(queue: Queue, site: SiteNow, relieved: Callable[[], bool]) -> None:
         with listening(queue.folder) as ear:
             _turns(queue, site, _unheard, ear, schedules=False, enough=enough)
         # Whoever poked us had written its row before: one more look, now that nobody is told that we listen.
-        settle(queue, site().release)
-        if enough(run_pass(queue, site(), clock.now())):
-            return
+        try:
+            settle(queue, site().release)
+            if enough(run_pass(queue, site(), clock.now())):
+                return
+        except Failure:  # a full disk, say: whoever goes now leaves a queue that nobody looks after
+            clock.sleep(_AFTER_TROUBLE)
 
 
 def _turns(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import Final
 
 from ultralab.jobs.rebuild import DATABASE, explanation, rebuild, set_aside
-from ultralab.kernel.errors import FileDamaged
+from ultralab.kernel.errors import FileAccess, FileDamaged, UltralabError
 from ultralab.kernel.language import _
 from ultralab.system import files
-from ultralab.system.database import Database, open_database
+from ultralab.system.database import Database, open_database, open_to_read
 
 _ROOM: Final = "ultralab.jobs"
 _LOCK: Final = "queue.lock"
 _NEW: Final = "queue.new.db"
+_NOTICE: Final = "notice.txt"
 # Whoever met damage leaves this file: the next one who opens the queue looks at all of it, which takes a while.
 _SUSPECT: Final = "queue.suspect"
 
@@ -36,8 +38,15 @@ def open_mended(folder: Path) -> tuple[Database, str]:
     return mend(folder)
 
 
+def open_unwritable(folder: Path) -> Database:
+    """The database where nothing can be written, for reading only. Raises FileAccess, FileDamaged, Failure."""
+    if _size(folder / DATABASE) == 0:
+        raise FileAccess(_("{path} cannot be read.").format(path=folder / DATABASE), path=str(folder / DATABASE))
+    return open_to_read(folder / DATABASE, _ROOM)
+
+
 def needs_look(folder: Path) -> bool:
-    """Whether the database is missing, empty or under suspicion. Two looks at names: nothing is read."""
+    """Whether the database is missing, empty, no file or under suspicion. Two looks at names: nothing is read."""
     return _size(folder / DATABASE) == 0 or (folder / _SUSPECT).exists()
 
 
@@ -90,12 +99,34 @@ def _rebuilt(folder: Path) -> tuple[Database, str]:
         (folder / _NEW).replace(folder / DATABASE)
         files.sync_directory(folder)
         (folder / _SUSPECT).unlink(missing_ok=True)
-    something = there is not None or jobs or notices
-    return open_database(folder / DATABASE, _ROOM), explanation(there, len(jobs), notices) if something else ""
+    notice = ""
+    if there is not None or jobs or notices:
+        notice = explanation(there, len(jobs), notices)
+        _leave_notice(folder, notice)
+    return open_database(folder / DATABASE, _ROOM), notice
+
+
+def take_notice(folder: Path) -> str:
+    """What had to be mended since somebody was last told, in sentences; "" as a rule. It is forgotten by this."""
+    path = folder / _NOTICE
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        path.unlink(missing_ok=True)
+    except OSError:
+        return ""
+    return " ".join(text.split("\n")).strip()
+
+
+def _leave_notice(folder: Path, notice: str) -> None:
+    """Whoever mends may be a daemon, which nobody reads: the next command says it."""
+    with contextlib.suppress(UltralabError):
+        files.append_line(folder / _NOTICE, notice)
 
 
 def _size(path: Path) -> int:
+    """Of a file; 0 for a folder or whatever else has the name."""
     try:
-        return path.stat().st_size
+        found = path.stat()
     except OSError:
         return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0

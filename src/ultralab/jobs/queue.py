@@ -13,17 +13,20 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, TypeVar, get_args
 
 from ultralab.jobs import opening, record, rows, states
-from ultralab.jobs.rebuild import add_job, keep_highest
+from ultralab.jobs.rebuild import add_job
 from ultralab.jobs.record import Submitted, job_folder
-from ultralab.jobs.types import ACTIVE, OVER, Condition, Dependency, Event, Job, JobSpec, State
-from ultralab.kernel.errors import Failure, FileDamaged, NotFound, RequestError, UltralabError
+from ultralab.jobs.refusals import refusal
+from ultralab.jobs.types import ACTIVE, OVER, WAITING, Condition, Dependency, Event, Job, JobSpec, State
+from ultralab.kernel.errors import DiskFull, Failure, FileAccess, FileDamaged, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.system.database import Database
 
 Fits = Callable[[Job, Sequence[Job]], bool]
+
+_Found = TypeVar("_Found")
 
 _STATES: Final[tuple[State, ...]] = get_args(State)
 _NEAR_NAMES: Final = 500  # the newest ones: comparing ten thousand would take seconds
@@ -56,6 +59,21 @@ def open_queue(folder: Path) -> Queue:
     return Queue(folder, database, notice)
 
 
+def open_to_read(folder: Path) -> Queue:
+    """Open the queue, for reading only where nothing can be written: the disk is full, or read-only.
+
+    Raises Busy, FileAccess, DiskFull (there is no whole queue to read), Failure (from a newer ultralab).
+    """
+    try:
+        return open_queue(folder)
+    except (DiskFull, FileAccess):
+        try:
+            return Queue(folder, opening.open_unwritable(folder))
+        except UltralabError:
+            pass
+        raise
+
+
 def rebuild_queue(folder: Path) -> Queue:
     """Set the database aside, whatever it is like, and rebuild it from the job folders. Raises as :func:`open_queue`."""
     database, notice = opening.open_mended(folder)  # that of a newer ultralab is refused here, and kept
@@ -70,8 +88,7 @@ def rebuild_queue(folder: Path) -> Queue:
 
 def job(queue: Queue, number: int) -> Job:
     """The job with this id. Raises NotFound."""
-    with usable(queue):
-        found = _find(queue, number)
+    found = _read(queue, lambda: _find(queue, number))
     if found is None:
         raise _unknown(str(number), ())
     return found
@@ -79,36 +96,74 @@ def job(queue: Queue, number: int) -> Job:
 
 def find(queue: Queue, reference: str) -> Job:
     """The job that a person means: its number, its name (the newest with it), or ``last``. Raises NotFound."""
-    with usable(queue):
-        found = _meant(queue, reference)
-        names = [] if found else [row[0] for row in queue.database.tuples("names", most=_NEAR_NAMES)]
+    found = _read(queue, lambda: _meant(queue, reference))
     if found is None:
-        raise _unknown(reference, names)
+        raise _unknown(reference, names(queue, _NEAR_NAMES))
     return found
+
+
+def names(queue: Queue, most: int) -> list[str]:
+    """The names of the newest jobs, each once, the newest first."""
+    return [row[0] for row in _read(queue, lambda: queue.database.tuples("names", most=most))]
+
+
+def newest_number(queue: Queue) -> int:
+    """The number of the newest job, 0 where there is none."""
+    ((number,),) = _read(queue, lambda: queue.database.tuples("last_id"))
+    return number or 0
 
 
 def listed(
     queue: Queue, *, states: Collection[State] = (), limit: int | None = None, newest: bool = False
 ) -> list[Job]:
     """The jobs in these states (all by default) by id, at most ``limit``; with ``newest``, from the last one down."""
-    with usable(queue), rows.uncollected():
-        return _listed(queue, "newest" if newest else "oldest", states or _STATES, limit)
+    query = "newest" if newest else "oldest"
+    with rows.uncollected():
+        return _read(queue, lambda: _listed(queue, query, states or _STATES, limit))
+
+
+def in_states(queue: Queue, states: Collection[State]) -> list[Job]:
+    """The jobs in exactly these states by id, for who is inside a transaction."""
+    return _listed(queue, "oldest", states)
+
+
+def overview(queue: Queue, ended: int) -> tuple[list[Job], int]:
+    """By id, of one moment: what waits and runs, and the newest ``ended`` that are over; how many more are over."""
+
+    def read() -> tuple[list[Job], int]:
+        with queue.database.snapshot():
+            found = [*in_states(queue, (*WAITING, *ACTIVE)), *_listed(queue, "newest", OVER, ended)]
+            number = sum(count for state, count in queue.database.tuples("counts") if state in OVER)
+        return sorted(found, key=lambda item: item.id), max(0, number - ended)
+
+    with rows.uncollected():
+        return _read(queue, read)
+
+
+def under_way(queue: Queue) -> tuple[list[Job], list[Job], dict[int, State]]:
+    """What waits, what runs, and the :func:`endings` of the former, of one moment."""
+
+    def read() -> tuple[list[Job], list[Job], dict[int, State]]:
+        with queue.database.snapshot():
+            found = in_states(queue, (*WAITING, *ACTIVE))
+            waiting = [item for item in found if item.state in WAITING]
+            known = _endings(queue, waiting)
+        return waiting, [item for item in found if item.state in ACTIVE], known
+
+    with rows.uncollected():
+        return _read(queue, read)
 
 
 def counts(queue: Queue) -> dict[State, int]:
     """How many jobs there are in each state; every state is there."""
-    with usable(queue):
-        found = dict(queue.database.tuples("counts"))
+    found = dict(_read(queue, lambda: queue.database.tuples("counts")))
     return {state: found.get(state, 0) for state in _STATES}
 
 
 def endings(queue: Queue, jobs: Iterable[Job]) -> dict[int, State]:
     """The states of all jobs that these depend on; one that is gone is missing."""
-    needed = sorted({need.job for item in jobs for need in item.spec.after})
-    if not needed:
-        return {}
-    with usable(queue):
-        return dict(queue.database.tuples("states", ids=json.dumps(needed)))
+    chosen = list(jobs)
+    return _read(queue, lambda: _endings(queue, chosen))
 
 
 def environment(queue: Queue, job: Job) -> dict[str, str]:
@@ -174,7 +229,10 @@ def happen(queue: Queue, number: int, event: Event) -> Job:
         found = _find(queue, number)
         if found is None:
             raise _unknown(str(number), ())
-        return _apply(queue, found, event)
+        try:
+            return _apply(queue, found, event)
+        except states.NotPossible as error:
+            raise _refused(found, event, error) from error
 
 
 def start(queue: Queue, number: int, event: Event, fits: Fits) -> Job | None:
@@ -188,30 +246,6 @@ def start(queue: Queue, number: int, event: Event, fits: Fits) -> Job | None:
         if found is None or found.state != "queued" or event.fence != found.condition.fence + 1:
             return None
         return _apply(queue, found, event) if fits(found, _listed(queue, "oldest", ACTIVE)) else None
-
-
-def prune(queue: Queue, *, ended_before: float, states: Collection[State] = OVER, dry_run: bool = False) -> list[Job]:
-    """Remove the jobs in these states, of those that are over, that ended before a moment; which they are (would be).
-
-    One stays as long as a job that stays depends on it: so no unfinished job loses what it waits for, and a finished
-    one can be retried. The rows go first, then the folders, with all output; folders without a row go as well.
-    Raises Busy, DiskFull, FileAccess.
-    """
-    with changing(queue):
-        over = _listed(queue, "oldest", [state for state in states if state in OVER])
-        chosen = _not_needed(queue, [item for item in over if (item.condition.ended or 0.0) < ended_before])
-        if not dry_run and chosen:
-            ((highest,),) = queue.database.tuples("highest")
-            keep_highest(queue.folder, highest)
-            queue.database.run("remove", ids=json.dumps([item.id for item in chosen]))
-    if not dry_run:
-        with changing(queue):  # where no submit is under way, whose row nobody sees yet
-            known = {row[0] for row in queue.database.tuples("ids")}
-            for number in record.numbers(queue.folder):
-                if number not in known:
-                    record.put_away(queue.folder, number)
-        record.discard_put_away(queue.folder)
-    return chosen
 
 
 @contextlib.contextmanager
@@ -244,6 +278,14 @@ def _happening(queue: Queue, number: int) -> Iterator[None]:
         raise
 
 
+def _refused(job: Job, event: Event, error: states.NotPossible) -> states.NotPossible:
+    text = refusal(job, event.name)
+    if text is None or isinstance(error, states.Stale):
+        return error
+    hint = _("See what became of it: ultralab jobs show {id}").format(id=job.id)
+    return states.NotPossible(text, hint=hint, job=job.id, **error.data)
+
+
 def _apply(queue: Queue, job: Job, event: Event) -> Job:
     condition = states.step(job.spec, job.condition, event)
     ((known,),) = queue.database.tuples("recorded", id=job.id)
@@ -271,6 +313,23 @@ def usable(queue: Queue) -> Iterator[None]:
             hint=_("Run the command again: the queue is then rebuilt from the job folders."),
             path=str(database.path),
         ) from error
+
+
+def _read(queue: Queue, read: Callable[[], _Found]) -> _Found:
+    """What was read; where that met damage, once more from the queue that was mended for it."""
+    try:
+        with usable(queue):
+            return read()
+    except FileDamaged:
+        if not opening.needs_look(queue.folder):
+            raise
+    with usable(queue):
+        return read()
+
+
+def _endings(queue: Queue, jobs: Iterable[Job]) -> dict[int, State]:
+    needed = sorted({need.job for item in jobs for need in item.spec.after})
+    return dict(queue.database.tuples("states", ids=json.dumps(needed))) if needed else {}
 
 
 def _meant(queue: Queue, reference: str) -> Job | None:
@@ -306,19 +365,6 @@ def _jobs(queue: Queue, found: list[tuple[Any, ...]], after: list[tuple[Any, ...
     except ValueError as error:
         path = queue.database.path
         raise FileDamaged(_("{path} is damaged: {error}").format(path=path, error=error), path=str(path)) from error
-
-
-def _not_needed(queue: Queue, candidates: list[Job]) -> list[Job]:
-    """The candidates that only other chosen ones depend on. Who depends on a job has a higher number than it."""
-    needed_by: dict[int, list[int]] = {}
-    ids = json.dumps([item.id for item in candidates])
-    for number, needs in queue.database.tuples("dependents", ids=ids):
-        needed_by.setdefault(needs, []).append(number)
-    chosen: dict[int, Job] = {}
-    for item in reversed(candidates):
-        if all(number in chosen for number in needed_by.get(item.id, ())):
-            chosen[item.id] = item
-    return list(reversed(chosen.values()))
 
 
 def _orderly(after: Iterable[Dependency]) -> tuple[Dependency, ...]:

@@ -118,7 +118,7 @@ def _delayed(reason: Reason) -> str:
 
 
 def _night(reason: Reason) -> str:
-    return _("Starts tonight at {time} at the earliest.").format(time=local_time(reason.at).strftime("%H:%M"))
+    return _("Starts when the night window opens, at {time}.").format(time=local_time(reason.at).strftime("%H:%M"))
 
 
 def _disk_low(reason: Reason) -> str:
@@ -151,7 +151,7 @@ def _memory(reason: Reason) -> str:
     need, free = format_bytes(reason.need), format_bytes(max(0, reason.free))
     if not reason.jobs:
         return _("Waits for memory: {need} needed, {free} free.").format(need=need, free=free)
-    holders = ", ".join(
+    holders = _(", ").join(
         _("job {job} holds {amount}").format(job=job, amount=format_bytes(amount))
         for job, amount in zip(reason.jobs, reason.held, strict=True)
     )
@@ -176,7 +176,7 @@ def _overtaking(reason: Reason) -> str:
 
 
 def _listed(jobs: tuple[int, ...]) -> str:
-    return ", ".join(_("job {job}").format(job=job) for job in jobs)
+    return _(", ").join(_("job {job}").format(job=job) for job in jobs)
 
 
 _SENTENCES: Final[dict[Code, Callable[[Reason], str]]] = {

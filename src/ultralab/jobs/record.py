@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from ultralab.jobs.reading import MOST, NUMBER, among, content, json_object, told, typed
 from ultralab.jobs.types import Cause, Dependency, Event, EventName, Gpu, JobSpec, Needs
 from ultralab.kernel.errors import Failure, FileDamaged
 from ultralab.kernel.language import _
@@ -22,10 +24,8 @@ from ultralab.system import files
 from ultralab.system.process import ProcessId
 
 VERSION: Final = 1
+_CANNOT_START: Final = 126
 PRUNED: Final = "pruned"  # folders on their way out
-_MOST = 64 * 1024 * 1024  # bytes: no file of a job that is whole comes near it
-_NUMBER = (int, float)
-_TOO_LARGE = 2**63
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ def number_of(name: str) -> int:
     return number if name == f"{number:06d}" else 0
 
 
+def attempt_of(name: str) -> int:
+    """The number of the attempt that a folder's name means, 0 when it is none's."""
+    return int(name) if name.isascii() and name.isdigit() and len(name) <= 18 else 0
+
+
 # What was submitted
 
 
@@ -94,8 +99,12 @@ def create(folder: Path, number: int, submitted: Submitted) -> None:
         place.mkdir(mode=0o700)
         # It is there from the beginning, so that its directory entry is synced with that of job.json.
         os.close(os.open(place / "events.jsonl", os.O_CREAT | os.O_WRONLY, 0o600))
-        content = {"version": VERSION, "submitted": submitted.submitted, **form(submitted.spec, submitted.environment)}
-        files.write(place / "job.json", json.dumps(content) + "\n", mode=0o600)
+        form_of_it = {
+            "version": VERSION,
+            "submitted": submitted.submitted,
+            **form(submitted.spec, submitted.environment),
+        }
+        files.write(place / "job.json", json.dumps(form_of_it) + "\n", mode=0o600)
         files.sync_directory(folder)
 
 
@@ -105,6 +114,16 @@ def discard(folder: Path, number: int) -> None:
     with files.explained(place):
         if place.exists():
             shutil.rmtree(place)
+
+
+def discard_attempts(folder: Path, number: int, last: int) -> None:
+    """Remove what the attempts up to the ``last`` one left; what happened to the job stays. Idempotent."""
+    place = job_folder(folder, number)
+    with files.explained(place):
+        found = list(place.iterdir()) if place.is_dir() else []
+    for attempt in found:
+        if 0 < attempt_of(attempt.name) <= last:
+            shutil.rmtree(attempt, ignore_errors=True)
 
 
 def put_away(folder: Path, number: int) -> None:
@@ -128,7 +147,7 @@ def discard_put_away(folder: Path) -> None:
 def read_job(place: Path) -> Submitted:
     """What was submitted, from a job's folder. Raises FileDamaged, FileAccess, Failure (a newer ultralab wrote it)."""
     path = place / "job.json"
-    data = _data(path)
+    data = json_object(path)
     if data is not None and isinstance(data.get("version"), int) and data["version"] > VERSION:
         raise Failure(
             _("{path} was written by a newer ultralab.").format(path=path),
@@ -136,9 +155,9 @@ def read_job(place: Path) -> Submitted:
             path=str(path),
         )
     try:
-        given = _typed(data, dict)
+        given = typed(data, dict)
         spec, environment = from_form(given)
-        return Submitted(spec, environment, _typed(given["submitted"], _NUMBER))
+        return Submitted(spec, environment, typed(given["submitted"], NUMBER))
     except (KeyError, TypeError, ValueError) as error:
         raise FileDamaged(
             _("{path} is missing or damaged.").format(path=path),
@@ -154,28 +173,28 @@ def form(spec: JobSpec, environment: Mapping[str, str]) -> dict[str, object]:
 
 def from_form(data: Mapping[str, Any]) -> tuple[JobSpec, dict[str, str]]:
     """The reverse of :func:`form`. Raises KeyError, TypeError, ValueError for what it never wrote."""
-    given = _typed(data["spec"], dict)
+    given = typed(data["spec"], dict)
     known = {item.name: given[item.name] for item in fields(JobSpec) if item.name in given}
-    argv = tuple(_typed(word, str) for word in _typed(known.pop("argv"), list))
-    needs = Needs(**_typed(known.pop("needs"), dict))
+    argv = tuple(typed(word, str) for word in typed(known.pop("argv"), list))
+    needs = Needs(**typed(known.pop("needs"), dict))
     after = tuple(
-        Dependency(_typed(item["job"], int), _among(item["how"], ("success", "end")))
-        for item in _typed(known.pop("after"), list)
+        Dependency(typed(item["job"], int), among(item["how"], ("success", "end")))
+        for item in typed(known.pop("after"), list)
     )
     if [need.job for need in after] != sorted({need.job for need in after}):
         raise ValueError(after)
     for name, value in known.items():
-        _typed(value, _KINDS[name])
+        typed(value, _KINDS[name])
         if isinstance(value, str) and name != "cwd":
             value.encode()  # a column takes Unicode only
     for value in (needs.memory, needs.disk):
-        if _typed(value, int) < 0:
+        if typed(value, int) < 0:
             raise ValueError(value)
-    _typed(needs.network, bool)
-    _among(needs.gpu, get_args(Gpu))
-    environment = _typed(data["environment"], dict)
+    typed(needs.network, bool)
+    among(needs.gpu, get_args(Gpu))
+    environment = typed(data["environment"], dict)
     for value in environment.values():
-        _typed(value, str)
+        typed(value, str)
     return JobSpec(argv=argv, needs=needs, after=after, **known), environment
 
 
@@ -226,11 +245,7 @@ def read_events(place: Path) -> list[Event]:
 
 
 def _events_text(place: Path) -> bytes:
-    path = place / "events.jsonl"
-    if not path.exists():
-        return b""
-    with files.explained(path):
-        return path.read_bytes()
+    return content(place / "events.jsonl", MOST) or b""
 
 
 def _event_data(event: Event) -> dict[str, object]:
@@ -240,15 +255,15 @@ def _event_data(event: Event) -> dict[str, object]:
 
 def _event(line: bytes) -> Event | None:
     try:
-        data = _typed(json.loads(line), dict)
+        data = typed(json.loads(line), dict)
         return Event(
-            name=_among(data["event"], get_args(EventName)),
-            at=_typed(data["at"], _NUMBER),
-            fence=_typed(data.get("fence"), (int, type(None))),
-            status=_typed(data.get("status"), (int, type(None))),
-            cause=_among(data.get("cause", ""), get_args(Cause)),
+            name=among(data["event"], get_args(EventName)),
+            at=typed(data["at"], NUMBER),
+            fence=typed(data.get("fence"), (int, type(None))),
+            status=typed(data.get("status"), (int, type(None))),
+            cause=among(data.get("cause", ""), get_args(Cause)),
             supervisor=_process(data["supervisor"]) if "supervisor" in data else None,
-            reservation=_typed(data.get("reservation"), (int, type(None))),
+            reservation=typed(data.get("reservation"), (int, type(None))),
         )
     except (KeyError, TypeError, ValueError, RecursionError):
         return None
@@ -263,78 +278,87 @@ def has_begun(place: Path) -> bool:
     The one file whose presence alone counts, whatever it holds: of a damaged one, "never began" could start a job
     twice, and "lost" cannot.
     """
-    return (place / "begun.json").exists()
+    try:
+        (place / "begun.json").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_begun(place: Path) -> float | None:
     """When the attempt in this folder began, in seconds since the epoch; None when that is not known."""
-    data = _data(place / "begun.json") or {}
-    at = data.get("at")
-    return float(at) if isinstance(at, _NUMBER) else None
+    try:
+        return float(typed((told(place / "begun.json") or {}).get("at"), NUMBER))
+    except (TypeError, ValueError):
+        return None
+
+
+def read_mark(place: Path) -> str:
+    """The mark of the attempt that was begun in this folder, as its supervisor wrote it; empty where it is not known."""
+    found = told(place / "begun.json")
+    return str(found.get("mark", "")) if found else ""
+
+
+def record_refusal(place: Path, fence: int, at: float, problem: str) -> None:
+    """Write down, in a supervisor's place, that an attempt could not be started, and why."""
+    ended = Ended(fence, at, _CANNOT_START, None, "not_started", problem, 0.0, 0, 0, 0, 0.0, 0)
+    files.write(place / "ended.json", json.dumps({"version": VERSION, **asdict(ended)}), mode=0o600)
 
 
 def read_worker(place: Path) -> ProcessId | None:
     """The command's process, None before it was started."""
     try:
-        return _process(_data(place / "worker.json"))
+        return _process(told(place / "worker.json"))
     except (KeyError, TypeError, ValueError):
         return None
 
 
 def read_ended(place: Path) -> Ended | None:
-    """How the attempt in this folder ended; None while it has not."""
+    """How the attempt in this folder ended; None while it has not. Raises FileAccess: too many files are open here."""
     try:
-        data = _typed(_data(place / "ended.json"), dict)
+        data = typed(told(place / "ended.json"), dict)
         for name, kind in _ENDED.items():
-            _typed(data[name], kind)
-        _among(data["cause"], get_args(Cause))
+            typed(data[name], kind)
+        among(data["cause"], get_args(Cause))
     except (KeyError, TypeError, ValueError):
         return None
     return Ended(**{name: data[name] for name in _ENDED})
 
 
 _ENDED: Final[dict[str, type | tuple[type, ...]]] = {
-    "fence": int, "at": _NUMBER, "status": int, "signal": (int, type(None)), "cause": str, "problem": str,
-    "seconds": _NUMBER, "output_bytes": int, "output_lost": int, "left_behind": int, "cpu_seconds": _NUMBER,
+    "fence": int, "at": NUMBER, "status": int, "signal": (int, type(None)), "cause": str, "problem": str,
+    "seconds": NUMBER, "output_bytes": int, "output_lost": int, "left_behind": int, "cpu_seconds": NUMBER,
     "peak_rss_bytes": int,
 }  # fmt: skip
 
 
 def read_progress(place: Path) -> dict[str, Any] | None:
-    """The last progress that the command told, as it wrote it; None where it told none."""
-    return _data(place / "progress.json")
+    """The last progress that the command told, as it wrote it; None where it told none.
+
+    Entries that are no finite numbers (NaN, 1e999) are left out: JSON has no such numbers.
+    """
+    try:
+        return _finite(told(place / "progress.json"))  # type: ignore[no-any-return]
+    except RecursionError:
+        return None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items() if not _endless(item)}
+    if isinstance(value, list):
+        return [_finite(item) for item in value if not _endless(item)]
+    return value
+
+
+def _endless(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _process(data: object) -> ProcessId:
-    given = _typed(data, dict)
-    start = _typed(given["start"], str)
+    given = typed(data, dict)
+    start = typed(given["start"], str)
     start.encode()
-    return ProcessId(_typed(given["pid"], int), start)
-
-
-def _data(path: Path) -> dict[str, Any] | None:
-    """A file's JSON object; None when it is not there, torn, damaged or absurdly long."""
-    try:
-        if path.stat().st_size > _MOST:
-            return None
-        data = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        return None
-    except OSError as error:
-        raise files.explain(error, path) from error
-    return data if isinstance(data, dict) else None
-
-
-def _typed(value: Any, kind: type | tuple[type, ...]) -> Any:
-    """The value, if it is of that kind (True is no number) and a column can take it. Raises TypeError, ValueError."""
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise TypeError(value)
-    if isinstance(value, _NUMBER) and not -_TOO_LARGE < value < _TOO_LARGE:  # nor is it NaN
-        raise ValueError(value)
-    return value
-
-
-def _among(value: Any, choices: tuple[Any, ...]) -> Any:
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(value)
-    return value
+    return ProcessId(typed(given["pid"], int), start)

@@ -11,7 +11,7 @@ import os
 import select
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,7 +33,8 @@ class Ear:
         ready, _, _ = select.select([self.descriptor], [], [], max(0.0, seconds))
         if not ready:
             return False
-        os.read(self.descriptor, _BYTES)
+        with suppress(BlockingIOError):  # another one that listens took it
+            os.read(self.descriptor, _BYTES)
         return True
 
 
@@ -46,6 +47,18 @@ def listening(folder: Path) -> Iterator[Ear]:
         descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     try:
         yield Ear(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def heard(folder: Path) -> bool:
+    """Whether anybody listens, without waking them."""
+    try:
+        descriptor = os.open(folder / WAKE, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     finally:
         os.close(descriptor)
 

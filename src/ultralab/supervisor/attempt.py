@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +30,7 @@ _OWN_SIGNAL_SECONDS = 0.2
 
 
 class Instruction:
-    """What is to be done; supervisor.py says what each key means. Raises ValueError for one that is not whole."""
+    """What is to be done; main.py says what each key means. Raises ValueError for one that is not whole."""
 
     version: int
     folder: str
@@ -71,28 +72,39 @@ class Ended:
 
 def carry_out(instruction: Instruction, wishes: Wishes, adopts: bool) -> None:
     """Do what the instruction says, from ``begun.json`` to the poke after ``ended.json``."""
-    folder = _bytes(instruction.folder)
-    if not _begin(folder, instruction.fence, wishes):
+    if not _begin(instruction, wishes):
         return
-    ended = _asked(wishes) or _run(folder, instruction, wishes, adopts)
+    ended = _asked(wishes) or _run(instruction, wishes, adopts)
     about = {"version": VERSION, "fence": instruction.fence, "at": time.time(), **vars(ended)}
-    durable.release(folder + b"/worker.json")  # it was not needed if the command never ran
-    if _persist(lambda: durable.put(folder + b"/ended.json", _json(about)), lambda: False, time.sleep):
-        _poke(instruction)
+    durable.release(b"worker.json")  # it was not needed if the command never ran
+    _persist(lambda: durable.put(b"ended.json", _json(about)), lambda: False, time.sleep)
+    _poke(instruction)  # also where the folder is gone, and nothing could be written: there is something to find out
 
 
-def _begin(folder: bytes, fence: int, wishes: Wishes) -> bool:
-    """Write ``begun.json``; False: it was told to end before that succeeded, or this attempt was made before."""
+def _begin(instruction: Instruction, wishes: Wishes) -> bool:
+    """Go into the attempt's folder and write ``begun.json``; False: it was told to end before that succeeded, or this
+    attempt was made before. From here on files have no folder in their names: a lab may be moved while its jobs run.
+    """
+    about = {
+        "version": VERSION,
+        "fence": instruction.fence,
+        "at": time.time(),
+        "mark": instruction.environment.get(MARK, ""),
+        "supervisor": {"pid": os.getpid(), "start": start_token(os.getpid()) or ""},
+    }
+    written = False
 
     def begin() -> None:
-        durable.make_folder(folder)
-        if os.access(folder + b"/begun.json", os.F_OK):
-            raise FileExistsError(errno.EEXIST, "begun before")
-        for name in (b"/worker.json", b"/ended.json"):
-            durable.reserve(folder + name)
-        me = {"pid": os.getpid(), "start": start_token(os.getpid()) or ""}
-        about = {"version": VERSION, "fence": fence, "at": time.time(), "supervisor": me}
-        durable.put(folder + b"/begun.json", _json(about))
+        nonlocal written
+        if not written:
+            durable.make_folder(_bytes(instruction.folder))
+            os.chdir(_bytes(instruction.folder))
+            if os.access(b"begun.json", os.F_OK):
+                raise FileExistsError(errno.EEXIST, "begun before")
+            for name in (b"worker.json", b"ended.json"):
+                durable.reserve(name)
+        written = True  # by nobody else: should the sync fail behind the rename, it is ours that is found there
+        durable.put(b"begun.json", _json(about))
 
     return _persist(begin, wishes.any, wishes.wait)
 
@@ -118,7 +130,7 @@ def _asked(wishes: Wishes) -> Ended | None:
     return Ended(_TERMINATED, "cancel" if wishes.cancel else "shutdown")
 
 
-def _run(folder: bytes, instruction: Instruction, wishes: Wishes, adopts: bool) -> Ended:
+def _run(instruction: Instruction, wishes: Wishes, adopts: bool) -> Ended:
     mark = instruction.environment.get(MARK, instruction.folder)
     reading, writing = os.pipe()
     begun = time.monotonic()
@@ -129,11 +141,11 @@ def _run(folder: bytes, instruction: Instruction, wishes: Wishes, adopts: bool) 
         return Ended(error.status, "not_started", problem=error.problem)
     finally:
         os.close(writing)
-    log = Writer(folder, instruction.log_limit)
+    log = Writer(b".", instruction.log_limit)
     worker = Worker(pid, reading, log, wishes, mark, adopts)
     with suppress(OSError):  # its space was reserved; without it the mark still tells what belongs to us
         about = {"pid": pid, "start": start_token(pid) or ""}
-        durable.put(folder + b"/worker.json", _json(about), synced=False)
+        durable.put(b"worker.json", _json(about), synced=False)
     if instruction.alongside:
         with suppress(NotStarted):
             worker.beside = spawn(instruction.alongside, "/", instruction.environment)
@@ -193,7 +205,7 @@ def _poke(instruction: Instruction) -> None:
     except OSError:
         fifo = -1
     try:
-        if fifo >= 0:
+        if fifo >= 0 and stat.S_ISFIFO(os.fstat(fifo).st_mode):  # a copied lab has a file there
             os.write(fifo, b".")
             return
     except BlockingIOError:  # it is full: the reader has enough to be woken by

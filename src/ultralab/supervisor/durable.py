@@ -17,11 +17,9 @@ RESERVED = 4096
 
 def make_folder(path: bytes) -> None:
     """Make a folder (its parents exist), its entry on the disk; one that is there is fine."""
-    try:
+    with suppress(FileExistsError):
         os.mkdir(path, 0o700)
-    except FileExistsError:
-        return
-    sync_folder(os.path.dirname(path))
+    sync_folder(os.path.dirname(path))  # who made it before us may not have
 
 
 def reserve(path: bytes) -> None:
@@ -57,7 +55,7 @@ def put(path: bytes, content: bytes, *, synced: bool = True) -> None:
 
 def sync_folder(path: bytes) -> None:
     """Put a folder's entries on the disk."""
-    folder = os.open(path, os.O_RDONLY)
+    folder = os.open(path or b".", os.O_RDONLY)
     try:
         _sync(folder)
     finally:

@@ -13,7 +13,7 @@ log_limit           the most bytes of output that are kept
 timeout             seconds of running time, or null
 grace               seconds between SIGTERM and SIGKILL
 alongside           a command that runs as long as the job does, say a power assertion; or null
-wake                a FIFO that gets one byte at the end
+wake                a FIFO that gets one byte at the end; its path may begin in the attempt's folder
 afterwards,         a command that is started where nobody reads that FIFO, or null; and its folder
 afterwards_cwd
 ==================  ============================================================================================

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,10 +35,11 @@ _NO_FILE = (0, 0)
 class Database:
     """One SQLite file of one room. Not for sharing between threads: open another."""
 
-    def __init__(self, path: Path, package: str) -> None:
+    def __init__(self, path: Path, package: str, *, reading: bool = False) -> None:
         self.path = path
         self._package = package
-        self._connection, self._file = _connect(path, package)
+        self._reads = reading
+        self._connection, self._file = _connect(path, package, reading)
         queries = files(package).joinpath("queries.sql").read_text(encoding="utf-8")
         self._queries: Mapping[str, str] = named_queries(queries)
 
@@ -72,6 +73,17 @@ class Database:
         with _translated(self.path), _changes(self._connection):
             yield
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A read transaction: everything that is read inside is of one moment, whatever others write meanwhile."""
+        with _translated(self.path):
+            self._connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
     def integrity(self) -> str:
         """SQLite's own quick check: ``ok`` or its first complaint."""
         with _translated(self.path):
@@ -83,7 +95,7 @@ class Database:
 
     def reopen(self) -> None:
         """Open the file that has its name now, instead of the one that was opened. Raises as :func:`open_database`."""
-        connection, file = _connect(self.path, self._package)
+        connection, file = _connect(self.path, self._package, self._reads)
         self.close()
         self._connection, self._file = connection, file
 
@@ -93,25 +105,62 @@ class Database:
 
 
 def open_database(path: Path, package: str) -> Database:
-    """Open (and create or migrate) the database of the room ``package``, such as ``ultralab.memory``."""
+    """Open (and create or migrate) the database of the room ``package``, such as ``ultralab.memory``.
+
+    A new one is for its owner only (0600, whatever the umask), and so is what SQLite keeps beside it.
+    """
     return Database(path, package)
 
 
-def _connect(path: Path, package: str) -> tuple[apsw.Connection, tuple[int, int]]:
-    with explained(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+def open_to_read(path: Path, package: str) -> Database:
+    """Open a database where nothing can be written (a full disk, a read-only one), for reading only.
+
+    For when :func:`open_database` was refused for that: it takes no lock, so a writer must not be at work.
+    """
+    return Database(path, package, reading=True)
+
+
+def _connect(path: Path, package: str, reading: bool) -> tuple[apsw.Connection, tuple[int, int]]:
+    if not reading:
+        with explained(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _make(path)
     with _translated(path):
         while True:
             before = _file(path)
-            connection = apsw.Connection(str(path))
+            connection = _opened_to_read(path) if reading else apsw.Connection(str(path))
             try:
-                _prepare(connection, path, package)
+                if reading:
+                    _migrate(connection, path, package)
+                else:
+                    _prepare(connection, path, package)
             except BaseException:
                 connection.close()
                 raise
             if (after := _file(path)) == before or before == _NO_FILE:
                 return connection, after
             connection.close()  # somebody put another file in its place just now
+
+
+def _make(path: Path) -> None:
+    """SQLite would make it with what the umask leaves; the log and the shared memory get the mode of the file."""
+    if not path.exists():
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def _opened_to_read(path: Path) -> apsw.Connection:
+    """Without shared memory, for which there may be no room (sqlite.org/wal.html, "Use of WAL Without Shared-Memory";
+    sqlite.org/vfs.html, "unix-none"). Without a log to apply, as a file that nobody changes (sqlite.org/uri.html).
+    """
+    from urllib.parse import quote
+
+    log = path.with_name(path.name + "-wal")
+    how = "vfs=unix-none" if log.exists() and log.stat().st_size else "immutable=1"
+    flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+    connection = apsw.Connection(f"file:{quote(os.fsencode(path))}?mode=ro&{how}", flags=flags)
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    return connection
 
 
 def _file(path: Path) -> tuple[int, int]:

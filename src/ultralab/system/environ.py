@@ -15,7 +15,7 @@ VARIABLES: Final = {
     "ULTRALAB_STATE": N_("Where this machine's own state is kept (the memory ledger, shared by all labs)."),
     "ULTRALAB_DEBUG": N_("Set to 1 to see Python tracebacks behind error messages."),
     "ULTRALAB_PROGRESS": N_("A file to which a long command writes its progress as JSON, replaced whole."),
-    "ULTRALAB_JOB": N_("Set for a job's processes: the folder of this attempt."),
+    "ULTRALAB_JOB": N_("Set for a job's processes: the mark that tells which attempt of which job they belong to."),
     "ULTRALAB_ATTEMPT": N_("Set for a job's processes: 1, 2, …; more than 1 means that the job runs again."),
     "ULTRALAB_RESERVATION": N_("Set for a job's processes: the reservation in the memory ledger that they live in."),
     "LC_ALL": N_("The language, where no option, variable or setting of ultralab names one; then LC_MESSAGES, LANG."),

@@ -19,7 +19,7 @@ from ultralab.kernel.errors import ToolFailed
 from ultralab.kernel.language import _
 from ultralab.system import clock, environ, files, tree
 from ultralab.system.identity import ProcessId, alive, identify
-from ultralab.system.proctable import MARK
+from ultralab.system.proctable import MARK, mark_of, of_this_boot
 
 __all__ = [
     "Answer",
@@ -30,6 +30,7 @@ __all__ = [
     "end_attempt",
     "end_stray",
     "identify",
+    "mark_of",
     "reap",
     "run",
     "signal_process",
@@ -285,13 +286,23 @@ def start_detached(argv: Sequence[str], cwd: Path, environment: Mapping[str, str
         raise _not_started("/bin/sh", error) from error
 
 
-def end_attempt(mark: str, worker: ProcessId | None) -> int:
-    """Kill what is left of an attempt whose supervisor is gone, and wait until it is, 10 s at most; how many it was.
+def end_attempt(mark: str, worker: ProcessId | None, patience: float = 10) -> bool:
+    """Kill what is left of an attempt whose supervisor is gone; whether nothing is left within ``patience`` seconds.
 
-    ``mark``: the attempt's folder; ``worker``: its command. While exactly that lives, its session belongs to it, too.
+    ``worker``: its command. Its session is the attempt's while that lives, and while nobody else has got its pid: a
+    number is not given away while a session still has it.
     """
-    session = worker.pid if worker is not None and alive(worker) else None
-    return tree.end(lambda: tree.members(mark, session), 0)
+
+    def left() -> list[int]:
+        if worker is None:
+            return tree.members(mark)
+        lives = alive(worker)
+        ours = lives or (identify(worker.pid) is None and of_this_boot(worker.start))
+        found = tree.members(mark, worker.pid if ours else None)
+        return [*found, worker.pid] if lives and worker.pid not in found else found
+
+    tree.end(left, 0, patience)
+    return not left()
 
 
 def signal_process(process: ProcessId, number: int) -> bool:

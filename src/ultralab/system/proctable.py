@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 
 MARK = "ULTRALAB_JOB"
-"""The variable that every process of an attempt inherits: the attempt's folder; empty: belongs to no job."""
+"""The variable that every process of an attempt inherits: the attempt's mark; empty: belongs to no job."""
 
 Entry = tuple[int, int, int, str | None]
 """A living process: its pid, its parent's, its session, its mark (None: it has none, or we may not see it)."""
@@ -45,6 +46,26 @@ def table() -> list[Entry]:
     """Every living process that we may see. Zombies are left out: they only wait to be collected."""
     platform: str = sys.platform
     return _from_proc() if platform == "linux" else _from_ps()
+
+
+def mark_of(pid: int) -> str | None:
+    """The mark that a process carries; None: it has none, we may not see it, or there is no such process."""
+    platform: str = sys.platform
+    if platform == "linux":
+        return _mark_from_proc(pid)
+    return next((mark for number, _parent, _session, mark in _from_ps() if number == pid), None)
+
+
+def of_this_boot(token: str) -> bool:
+    """Whether a start token is of a process that was started since this system was."""
+    platform: str = sys.platform
+    here = start_token(os.getpid())
+    if platform == "linux":
+        return here is not None and here.rpartition("-")[0] == token.rpartition("-")[0]
+    try:
+        return float(token) >= time.time() - time.clock_gettime(time.CLOCK_MONOTONIC_RAW)
+    except ValueError:
+        return False
 
 
 def _stat(pid: int) -> list[str]:
@@ -105,7 +126,7 @@ def parse_ps(text: str) -> list[tuple[int, int, str | None]]:
     System Integrity Protection guards it is not shown: they have no mark, only a parent and a session.
     """
     found: list[tuple[int, int, str | None]] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # splitlines() would break a line at what only looks like an end of line
         words = line.split(None, 3)
         if len(words) >= 3 and words[0].isdigit() and words[1].isdigit() and not words[2].startswith("Z"):
             found.append((int(words[0]), int(words[1]), _mark_from_words(words[3] if len(words) > 3 else "")))

@@ -51,21 +51,23 @@ def belonging(entries: list[Entry], mark: str, session: int | None, root: int | 
     return found
 
 
-def end(find: Callable[[], list[int]], grace: float) -> int:
+def end(find: Callable[[], list[int]], grace: float, patience: float = KILL_SECONDS) -> int:
     """End every process that ``find`` finds, and wait until none is left; how many had to be told.
 
     SIGTERM (and SIGCONT, for what is stopped), ``grace`` seconds to obey, then SIGKILL; without grace SIGKILL at once.
-    Gives up on what does not even die of SIGKILL (uninterruptible sleep, another user's) after 10 s.
+    Gives up on what does not even die of SIGKILL (uninterruptible sleep, another user's) after ``patience`` seconds.
     Each process is asked once: to many programs a second SIGTERM means hurry. One that was just between its fork and
     its exec may not have heard it; it ends with the grace.
     """
     told: set[int] = set()
-    for pause in ending(find, grace, told):
+    for pause in ending(find, grace, told, patience):
         time.sleep(pause)
     return len(told)
 
 
-def ending(find: Callable[[], list[int]], grace: float, told: set[int]) -> Iterator[float]:
+def ending(
+    find: Callable[[], list[int]], grace: float, told: set[int], patience: float = KILL_SECONDS
+) -> Iterator[float]:
     """:func:`end` step by step, for who has something else to do meanwhile: each step tells and then yields the
     longest time in seconds until the next. ``told`` gets the pids that were sent a signal.
     """
@@ -76,7 +78,7 @@ def ending(find: Callable[[], list[int]], grace: float, told: set[int]) -> Itera
     while living := find():
         if not killing and time.monotonic() - begun >= grace:
             killing, begun, pause = True, time.monotonic(), _PAUSES[0]
-        if killing and time.monotonic() - begun >= KILL_SECONDS:
+        if killing and time.monotonic() - begun >= patience:
             return
         for pid in living:
             if killing:

@@ -46,8 +46,10 @@ def site_with(ledger: memory.Ledger, rules: Rules, **capacity: int | bool) -> Si
     def reserve(amount: int, purpose: str, holder: ProcessId) -> int:
         return memory.reserve(ledger, amount, purpose, holder).id
 
-    def release(reservation: int) -> None:
-        ledger.database.run("give_back", id=reservation)
+    def release(reservation: int, holder: ProcessId) -> None:
+        for held in memory.holders(ledger):
+            if (held.id, held.holder) == (reservation, holder):
+                memory.release(ledger, held)
 
     def read() -> Capacity:
         found = Capacity(memory_limit=LIMIT, memory_free=memory.free(ledger), disk_free=900 * GIB)

@@ -21,6 +21,7 @@ from ultralab.jobs.reasons import sentence
 from ultralab.jobs.site import Site
 from ultralab.jobs.types import Dependency, JobSpec, Needs, Rules
 from ultralab.jobs.wake import poke
+from ultralab.kernel.errors import DiskFull
 from ultralab.kernel.units import GIB
 from ultralab.system import clock
 
@@ -130,3 +131,19 @@ def test_the_one_that_may_start_is_found_among_many(queue: Queue, site: Site) ->
     found = run_pass(queue, site, clock.now())
     assert [made.id for made in found.started] == [job.id]
     wait(lambda: until_over(queue, site, job).state == "succeeded")
+
+
+def test_a_drain_outlives_a_full_disk_at_its_last_look(queue: Queue, site: Site, tmp_path: Path) -> None:
+    looks = 0
+
+    def here() -> Site:
+        nonlocal looks
+        looks += 1
+        if looks == 2:  # the look after it has stopped listening
+            put(queue, shell(f"echo late > {tmp_path}/late"))
+            raise DiskFull("the disk is full")
+        return site
+
+    drain(queue, here, lambda: False)
+    assert [job.state for job in listed(queue)] == ["succeeded"]
+    assert (tmp_path / "late").read_text() == "late\n"

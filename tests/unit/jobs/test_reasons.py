@@ -66,7 +66,7 @@ CASES: list[tuple[Reason, str, dict[str, Any]]] = [
         "Starts on 2026-11-23 at 22:00 at the earliest.",
         {"at": "2026-11-23T22:00:00+01:00"},
     ),
-    (Reason("night", at=AT), "Starts tonight at 22:00 at the earliest.", {"at": "2026-11-23T22:00:00+01:00"}),
+    (Reason("night", at=AT), "Starts when the night window opens, at 22:00.", {"at": "2026-11-23T22:00:00+01:00"}),
     (Reason("pressure"), "Nothing starts while the system is short of memory.", {}),
     (
         Reason("disk_low", free=5 * GIB, limit=50 * GIB),

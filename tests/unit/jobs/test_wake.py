@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from ultralab.jobs.wake import WAKE, listening, poke
+from ultralab.jobs.wake import WAKE, heard, listening, poke
 
 POKER = """
 import sys, time
@@ -63,3 +63,11 @@ def test_a_file_in_its_place_is_replaced(tmp_path: Path) -> None:
     assert not poke(tmp_path)
     with listening(tmp_path):
         assert stat.S_ISFIFO((tmp_path / WAKE).stat().st_mode)
+
+
+def test_of_two_who_listen_the_second_finds_nothing_and_does_not_mind(tmp_path: Path) -> None:
+    with listening(tmp_path) as first, listening(tmp_path) as second:
+        assert heard(tmp_path)
+        assert poke(tmp_path)
+        assert [first.wait(5), second.wait(0.01)] == [True, False]
+    assert not heard(tmp_path)

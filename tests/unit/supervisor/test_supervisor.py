@@ -136,6 +136,7 @@ def test_the_records_of_a_command_that_runs_well(tmp_path: Path) -> None:
         "version": 1,
         "fence": 3,
         "at": begun["at"],
+        "mark": str(one.folder),
         "supervisor": {"pid": one.identity.pid, "start": one.identity.start},
     }
     assert sorted(worker) == ["pid", "start"]
@@ -586,19 +587,21 @@ def test_what_is_left_of_a_killed_supervisor_is_found_and_ended(tmp_path: Path) 
         one.signal(signal.SIGKILL)
         wait_for(lambda: not alive(one.identity))
         assert set(tree.members(str(one.folder), worker.pid)) == {worker.pid, *pids}
-        assert end_attempt(str(one.folder), worker) == 3
+        assert end_attempt(str(one.folder), worker)
+        assert tree.members(str(one.folder), worker.pid) == []
         assert [identify(pid) for pid in [worker.pid, *pids]] == [None] * 3
         assert not (one.folder / "ended.json").exists()
-        assert end_attempt(str(one.folder), worker) == 0
+        assert end_attempt(str(one.folder), worker)
 
 
 def test_a_recycled_pid_is_not_taken_for_the_worker(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         known = identify(stranger.pid)
         assert known is not None
-        assert end_attempt(str(tmp_path / "3"), ProcessId(known.pid, known.start + "0")) == 0
+        assert end_attempt(str(tmp_path / "3"), ProcessId(known.pid, known.start + "0"))
+            assert stranger.poll() is None
         assert alive(known)
-        assert end_attempt(str(tmp_path / "3"), known) == 1
+        assert end_attempt(str(tmp_path / "3"), known)
         assert stranger.wait(5) == -signal.SIGKILL
 
 

@@ -1,0 +1,32 @@
+"""The mark that every process of an attempt carries, and whether a process is the supervisor of one."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from ultralab.system.process import ProcessId, alive, mark_of
+
+
+def mark(folder: Path, number: int, fence: int) -> str:
+    """The mark of a job's attempt.
+
+    It names the queue by its folder's device and inode: a lab that is reached by another path, or was moved, has the
+    same marks; a copy of a lab has others, and so never ends what the original runs.
+    """
+    place = folder.stat()
+    return f"{place.st_dev:x}-{place.st_ino:x}/{number}/{fence}"
+
+
+def supervises(process: ProcessId, wanted: str) -> bool:
+    """Whether this process lives and is the supervisor of the attempt with this mark.
+
+    The row of a copied lab names a process that lives, too: the original's.
+    """
+    return alive(process) and _carries(process, wanted)
+
+
+@lru_cache(maxsize=4096)
+def _carries(process: ProcessId, wanted: str) -> bool:
+    """What a process has carried since its start does not change, so it is looked up once."""
+    return mark_of(process.pid) in (wanted, None)  # None: the system does not show it; then pid and start must do

@@ -229,8 +229,8 @@ def test_selftest_tries_the_engines_with_a_model_of_the_library(lab: tuple[Path,
 
 
 USAGE = [
-    (("modles", "list"), "No such command 'modles'"),
-    (("models", "lsit"), "No such command 'lsit'"),
+    (("modles", "list"), "Unknown command: 'modles'."),
+    (("models", "lsit"), "Unknown command: 'lsit'."),
     (("models", "pull"), "Missing argument 'SOURCE'"),
     (("models", "show", "a", "b"), "Got unexpected extra argument (b)"),
     (("machine", "--jsn"), "No such option"),

@@ -142,7 +142,8 @@ def test_a_job_from_submit_to_its_end(lab: Path) -> None:
     assert (done.status, done.out) == (5, "hello\n")
     assert done.err.splitlines()[-1] == f"Job {job['id']}: failed (exit 5)."
     shown = seen(lab, job["id"])
-    assert list(shown) == ["job", "waiting", "stopped", "folder", "attempts", "progress"]
+    assert list(shown) == ["job", "waiting", "now", "stopped", "worker", "folder", "attempts", "progress"]
+    assert (shown["now"], shown["worker"]) == (None, None)
     assert list(shown["job"]) == JOB_KEYS
     assert (shown["job"]["state"], shown["job"]["status"], shown["job"]["cause"]) == ("failed", 5, "exit")
     (attempt,) = shown["attempts"]
@@ -184,7 +185,10 @@ def test_a_delayed_job_without_a_daemon(lab: Path) -> None:
 def test_arguments_come_through_untouched(words: tuple[str, ...], lab: Path) -> None:
     code = "import os, sys; sys.stdout.buffer.write(b'\\0'.join(map(os.fsencode, sys.argv[1:])))"
     job = submit(lab, *python(code, *words))
-    assert ended(lab, job["id"])["job"]["state"] == "succeeded"
+    assert job["argv"][3:] == list(words)
+    assert ended(lab, job["id"])["job"]["argv"] == job["argv"]
+    assert jobs(lab)[-1]["argv"] == job["argv"]
+    assert state(lab, job["id"]) == "succeeded"
     assert printed(lab, job["id"]) == b"\0".join(map(os.fsencode, words))
     page = ultralab("jobs", "show", str(job["id"]), "--home", lab)
     assert (page.status, page.err, "\x1b" in page.out) == (0, "", False)
@@ -259,6 +263,42 @@ def test_ctrl_c_only_stops_following(lab: Path) -> None:
     assert state(lab, job["id"]) == "running"
 
 
+def test_ctrl_c_ends_the_following_of_the_output_as_calmly(lab: Path) -> None:
+    job = submit(lab, *shell("echo begun; exec sleep 100"))
+    following = start("jobs", "logs", "-f", str(job["id"]), "--home", lab)
+    assert following.stdout is not None
+    assert following.stdout.readline() == "begun\n"
+    following.send_signal(signal.SIGINT)
+    back = f"Job {job['id']} goes on. Back to it: ultralab jobs logs -f {job['id']}\n"
+    assert finish(following) == Done(130, "", back)
+    shown = seen(lab, job["id"])
+    worker = json.loads((Path(shown["attempts"][0]["folder"]) / "worker.json").read_text())
+    assert (shown["job"]["state"], shown["worker"]["pid"]) == ("running", worker["pid"])
+
+
+def test_following_the_output_of_a_job_that_waits_says_why(lab: Path) -> None:
+    job = submit(lab, "--hold", "--", "echo", "x")
+    following = start("jobs", "logs", "-f", str(job["id"]), "--home", lab)
+    assert following.stderr is not None
+    assert following.stderr.readline() == "Is held back until its owner releases it.\n"
+    assert ultralab("jobs", "release", str(job["id"]), "--home", lab).status == 0
+    assert finish(following) == Done(0, "x\n", "")
+
+
+def test_what_is_said_after_an_open_line_begins_a_new_one(lab: Path) -> None:
+    job = submit(lab, *shell("printf abc"))
+    done = subprocess.run(
+        [str(ULTRALAB), "jobs", "attach", str(job["id"]), "--quiet", "--home", str(lab)],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
+    )  # fmt: skip
+    assert done.stdout == b"abc"
+    done = subprocess.run(
+        [str(ULTRALAB), "jobs", "attach", str(job["id"]), "--home", str(lab)],
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True,
+    )  # fmt: skip
+    assert done.stdout == b"abc\nJob %d: succeeded.\n" % job["id"]
+
+
 def test_more_output_than_is_kept(lab: Path) -> None:
     job = submit(lab, *python("import sys\nfor n in range(100_000): sys.stdout.write(f'{n:09d}\\n')"))
     ended(lab, job["id"])
@@ -277,7 +317,8 @@ def test_hold_release_cancel_and_retry_of_several(lab: Path) -> None:
     one, two = (submit(lab, "--hold", "--name", name, "--", "true") for name in ("one", "two"))
     numbers = [str(one["id"]), str(two["id"])]
     cancelled = ultralab("jobs", "cancel", *numbers, "--json", "--home", lab)
-    assert [(job["id"], job["state"]) for job in cancelled.data] == [
+    assert cancelled.data["refused"] == []
+    assert [(job["id"], job["state"]) for job in cancelled.data["jobs"]] == [
         (one["id"], "cancelled"),
         (two["id"], "cancelled"),
     ]
@@ -293,6 +334,28 @@ def test_a_refusal_hinders_no_other_job(lab: Path) -> None:
     done = ultralab("jobs", "cancel", "no-such-job", str(good["id"]), "--home", lab)
     assert (done.status, done.out) == (2, f"{good['id']}  true  cancelled\n")
     assert done.err.splitlines()[0] == "Error: There is no job 'no-such-job'."
+    assert ultralab("jobs", "retry", str(good["id"]), "--home", lab).status == 0
+    ended(lab, good["id"])
+    assert ultralab("jobs", "hold", "no-such-job", str(good["id"]), "--home", lab) == Done(
+        2,
+        "",
+        f"Error: There is no job 'no-such-job'.\nError: Job {good['id']} (true) has succeeded: it cannot be held back.\n",
+    )
+
+
+def test_what_became_of_each_is_told_as_data(lab: Path) -> None:
+    good = submit(lab, "--hold", "--", "true")
+    done = ultralab("jobs", "cancel", "no-such-job", str(good["id"]), "--json", "--home", lab)
+    assert (done.status, done.err, list(done.data)) == (2, "", ["jobs", "refused"])
+    assert [list(job) for job in done.data["jobs"]] == [JOB_KEYS]
+    assert [(job["id"], job["state"]) for job in done.data["jobs"]] == [(good["id"], "cancelled")]
+    (refused,) = done.data["refused"]
+    assert list(refused) == ["job", "kind", "message", "hint"]
+    assert (refused["job"], refused["kind"], refused["message"]) == (
+        "no-such-job",
+        "NotFound",
+        "There is no job 'no-such-job'.",
+    )
 
 
 def test_pruning_and_rebuilding(tmp_path: Path) -> None:
@@ -332,7 +395,7 @@ def test_schedules(lab: Path) -> None:
     paused = ultralab("jobs", "schedules", "pause", "nightly", "--json", "--home", lab).data
     assert (paused["paused"], paused["next"]) == (True, None)
     assert ultralab("jobs", "schedules", "resume", "nightly", "--json", "--home", lab).data["next"] == listed["next"]
-    assert ultralab("jobs", "schedules", "remove", "nightly", "--home", lab).out == "Schedule nightly is forgotten.\n"
+    assert ultralab("jobs", "schedules", "remove", "nightly", "--home", lab).out == "Schedule nightly is removed.\n"
     says(ultralab("jobs", "schedules", "pause", "nightly", "--home", lab), 2, "There is no schedule 'nightly'.")
     assert ultralab("jobs", "schedules", "list", "--home", lab).out.startswith("No schedule yet.")
 
@@ -343,11 +406,56 @@ def test_an_experiment_as_a_job(lab: Path, made: tuple[Path, Path], tmp_path: Pa
     assert list(job) == [*JOB_KEYS, "waiting", "daemon"]
     assert (job["kind"], job["name"], job["gpu"]) == ("experiment", "kinds_of_trouble", "exclusive")
     assert job["memory"] > 0
-    assert job["argv"][-2:] == ["run", str(made[1])]
+    assert job["argv"][-2] == "run"
+    assert (Path(job["argv"][-1]).name, job["cwd"]) == (made[1].name, str(made[1].parent))
     shown = ended(lab, job["id"])
     assert (shown["job"]["state"], statuses_of(lab)[number:]) == ("succeeded", ["finished"])
     assert all(step["ended"] for step in shown["progress"]["steps"])
     assert len(shown["progress"]["steps"]) > 0
+
+
+def test_a_file_edited_after_its_submission_changes_nothing(lab: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
+    number = len(statuses_of(lab))
+    folder = tmp_path / "mine 实验"
+    (folder / "texts").mkdir(parents=True)
+    (folder / "texts" / "text.txt").write_bytes((made[1].parent / "text.txt").read_bytes())
+    spec = folder / "edited.yaml"
+    spec.write_text(made[1].read_text().replace("text: text.txt", "text: texts/text.txt"))
+    submit(lab, "--name", "first", *shell("sleep 3"))
+    assert ultralab("config", "set", "jobs.parallel", "1", "--home", lab).status == 0
+    try:
+        done = ultralab("run", spec.name, "--detach", "--json", "--home", lab, cwd=folder)
+        spec.write_text("engine: gone")
+        (folder / "texts" / "text.txt").unlink()
+        assert ended(lab, done.data["id"])["job"]["state"] == "succeeded"
+    finally:
+        assert ultralab("config", "set", "jobs.parallel", "4", "--home", lab).status == 0
+    assert statuses_of(lab)[number:] == ["finished"]
+
+
+def test_a_wrong_pull_is_refused_now(lab: Path, tmp_path: Path) -> None:
+    before = rows(lab)
+    for words, message in (
+        (("nowhere:x",), "'nowhere:x' says no known source."),
+        ((str(tmp_path / "none.gguf"),), f"There is no such file: {tmp_path / 'none.gguf'}"),
+        (("pypi:x", "--name", "No Name"), "'No Name' cannot be a model's name."),
+    ):
+        says(ultralab("models", "pull", *words, "--detach", "--home", lab), 2, message)
+    says(ultralab("models", "verify", "none", "--detach", "--home", lab), 2, "There is no model 'none'")
+    assert rows(lab) == before
+
+
+def test_a_pull_and_its_check_as_jobs(lab: Path, made: tuple[Path, Path]) -> None:
+    pulled = ultralab("models", "pull", "tiny.gguf", "--detach", "--json", "--home", lab, cwd=made[1].parent).data
+    assert (pulled["name"], pulled["kind"], pulled["gpu"], pulled["network"]) == (
+        "pull tiny.gguf",
+        "pull",
+        "none",
+        False,
+    )
+    checked = ultralab("models", "verify", "--detach", "--json", "--home", lab).data
+    assert (checked["name"], checked["kind"], checked["gpu"], checked["network"]) == ("verify", "verify", "none", False)
+    assert [ended(lab, job["id"])["job"]["state"] for job in (pulled, checked)] == ["succeeded", "succeeded"]
 
 
 def test_a_wrong_experiment_is_refused_now(lab: Path, made: tuple[Path, Path], tmp_path: Path) -> None:
@@ -375,7 +483,7 @@ def test_a_command_that_is_not_there_when_its_turn_comes(lab: Path) -> None:
     assert (shown["job"]["state"], shown["job"]["status"], shown["job"]["cause"]) == ("failed", 127, "not_started")
     page = ultralab("jobs", "show", str(job["id"]), "--home", lab).out
     assert "not-made-by-the-first" in shown["attempts"][0]["ended"]["problem"]
-    assert "127  (could not be started)" in page
+    assert "127 (could not be started)" in page
 
 
 def test_a_command_that_forks_and_leaves(lab: Path, tmp_path: Path) -> None:
@@ -411,7 +519,7 @@ def test_a_command_that_ignores_signals(lab: Path) -> None:
         lambda: printed(lab, job["id"], "--tail", "1") == b"ready\n" if seen(lab, job["id"])["attempts"] else False
     )
     cancelled = ultralab("jobs", "cancel", str(job["id"]), "--json", "--home", lab).data
-    assert [found["state"] for found in cancelled] == ["cancelling"]
+    assert [found["state"] for found in cancelled["jobs"]] == ["cancelling"]
     shown = ended(lab, job["id"])
     assert (shown["job"]["state"], shown["job"]["status"], shown["job"]["cause"]) == ("cancelled", 137, "cancel")
 
@@ -461,7 +569,14 @@ def test_a_progress_file_full_of_nonsense(lab: Path) -> None:
         (("--cwd", "/no/such/folder", "--", "true"), "There is no such folder: /no/such/folder"),
         (("--after", "99999", "--", "true"), "There is no job '99999'."),
         (("--after", "no-such-job", "--", "true"), "There is no job 'no-such-job'."),
-        (("--", ""), "There is no such command"),
+        (("--timeout", "0", "--", "true"), "A job needs some time to run"),
+        (("--name", "", "--", "true"), "'' cannot be a job's name: it is empty."),
+        (("--name", "17", "--", "true"), "'17' cannot be a job's name: only digits mean a job's number."),
+        (("--name", "last", "--", "true"), "'last' cannot be a job's name: it means the newest job."),
+        (("--name", "a\x07b", "--", "true"), "'a\\x07b' cannot be a job's name: it has control characters."),
+        (("--name", "实" * 51, "--", "true"), "'实实实"),
+        (("--kind", "My Kind", "--", "true"), "'My Kind' cannot be a kind of jobs."),
+        (("--", ""), "The command is empty"),
         ((), "Missing argument 'COMMAND...'"),
         (("--no-such-option", "--", "true"), "No such option"),
     ],
@@ -476,9 +591,7 @@ def test_a_job_that_cannot_be_submitted(words: tuple[str, ...], message: str, la
 UNKNOWN = [("show", word) for word in ("99999", "no-such-job", "0", "-1", "🧪", "9" * 30)]
 
 
-@pytest.mark.parametrize(
-    ("verb", "reference"), [*UNKNOWN, *((verb, "no") for verb in ("logs", "attach", "cancel", "hold", "retry"))]
-)
+@pytest.mark.parametrize(("verb", "reference"), [*UNKNOWN, ("logs", "no"), ("attach", "no")])
 def test_an_unknown_job(verb: str, reference: str, lab: Path) -> None:
     done = ultralab("jobs", verb, "--json", "--home", lab, "--", reference)
     assert (done.status, done.out, done.error["kind"]) == (2, "", "NotFound")
@@ -496,7 +609,34 @@ def test_a_lab_without_jobs(tmp_path: Path) -> None:
 def test_what_a_state_does_not_allow(verb: str, lab: Path) -> None:
     job = submit(lab, "--", "true")
     ended(lab, job["id"])
-    says(ultralab("jobs", verb, str(job["id"]), "--home", lab), 2, "This cannot be done with a job that is succeeded.")
+    done = ultralab("jobs", verb, str(job["id"]), "--home", lab)
+    said = {
+        "hold": "has succeeded: it cannot be held back.",
+        "release": "is not held back: it has succeeded.",
+        "cancel": "has succeeded: it cannot be cancelled.",
+    }
+    says(done, 2, f"Job {job['id']} (true) {said[verb]}")
+    assert done.err.endswith(f"ultralab jobs show {job['id']}\n")
+
+
+def test_settings_that_cannot_be_read_keep_nobody_from_looking_and_ending(tmp_path: Path) -> None:
+    home = tmp_path / "lab"
+    assert ultralab("init", home, "--lang", "en").status == 0
+    over, job = (str(submit(home, *words, "--", "true")["id"]) for words in ((), ("--hold",)))
+    ended(home, int(over))
+    toml = home / "lab.toml"
+    toml.write_text(toml.read_text().replace("parallel = 4", "parallel = 0"))
+    line = 1 + toml.read_text().splitlines().index("parallel = 0")
+    warned = f"Warning: the default settings are used: {toml}:{line}: jobs.parallel: must be "
+    looks: list[tuple[str, ...]] = [("list",), ("show", over), ("logs", over), ("logs", "-f", over), ("attach", over)]
+    changes = [("release", job), ("hold", job), ("cancel", job), ("retry", job), ("cancel", job), ("prune",)]
+    for words in (*looks, *changes):
+        done = ultralab("jobs", *words, "--json", "--home", home)
+        assert (done.status, done.err.startswith(warned), done.err.count("\n")) == (0, True, 1), (words, done)
+    refused: list[tuple[str, ...]] = [("jobs", "submit", "--", "true"), ("jobs", "schedules", "list"), ("serve",)]
+    for words in refused:
+        done = ultralab(words[0], "--home", home, "--json", *words[1:])
+        assert (done.status, done.out, done.error["kind"]) == (2, "", "InvalidSpec")
 
 
 @pytest.mark.parametrize("cron", ["", "* * * *", "61 * * * *", "@never", "a b c d e"])
@@ -532,7 +672,7 @@ def shown_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])
-@pytest.mark.parametrize("command", ["list", "show 1", "show 2", "show 3", "schedules list", "logs 2"])
+@pytest.mark.parametrize("command", ["list", "schedules list", "logs 2"])
 def test_output_fits_eighty_columns(command: str, language: str, shown_lab: Path) -> None:
     env = environment(COLUMNS="80", NO_COLOR="1", TERM="dumb")
     done = ultralab("jobs", *command.split(), "--home", shown_lab, "--lang", language, env=env)
@@ -550,7 +690,19 @@ def test_a_list(shown_lab: Path) -> None:
     assert (first.split()[-1], "…" in first) == ("0", True)
     assert ("held" in second, "1.00 GiB" in second, third.split()[3]) == (True, True, "-10")
     assert [job["id"] for job in jobs(shown_lab, "--state", "held")] == [2]
+    assert ultralab("jobs", "list", "--state", "interrupted", "--home", shown_lab).out == "No job is interrupted.\n"
     assert [job["id"] for job in jobs(shown_lab, "--all", "--limit", "2")] == [2, 3]
+
+
+def test_a_page_for_a_program_is_neither_wrapped_nor_padded(shown_lab: Path) -> None:
+    done = ultralab("jobs", "show", "1", "--home", shown_lab, env=environment(COLUMNS="40"))
+    lines = done.out.splitlines()
+    assert (done.status, [line for line in lines if line != line.rstrip()]) == (0, [])
+    assert "a name that is much too long for a column of a list  1  succeeded" in lines
+    assert [line.split("  ")[0] for line in lines if "  " in line][1:] == [
+        *("Command", "Folder", "Exit", "Kind", "Submitted", "Started", "Ended", "Attempt 1", "Output"),
+    ]
+    assert "ultralab jobs logs 1" in done.out
 
 
 def test_a_reader_that_goes_away(shown_lab: Path) -> None:

@@ -45,7 +45,7 @@ def _run() -> Finding:
     )
     with tempfile.TemporaryDirectory() as place, closing((queue := open_queue(Path(place) / "jobs")).database):
         spec = JobSpec(argv=(sys.executable, "-I", "-S", "-c", _LEAVER), cwd=place, name="selftest")
-        made = submit(queue, spec, environ.for_job({}), clock.timestamp())
+        made = submit(queue, spec, environ.for_job(), clock.timestamp())
         begun = clock.monotonic()
         start(queue, site, site.capacity(), made)
         folder = attempt_folder(queue.folder, made.id, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,13 +13,14 @@ from typing import Final
 from ultralab import memory
 from ultralab.app.lab import Lab, machine_ledger
 from ultralab.jobs.site import Site
-from ultralab.jobs.types import Capacity, Rules
+from ultralab.jobs.types import Capacity, Job, Rules
 from ultralab.jobs.when import parse_night
 from ultralab.kernel.errors import NotFound
 from ultralab.kernel.language import _
 from ultralab.machine import read_machine
 from ultralab.machine.pressure import under_pressure
 from ultralab.memory import Ledger
+from ultralab.memory.envelopes import outermost, weight
 from ultralab.settings import LAB_FILE, load
 from ultralab.settings.schema import JobSettings
 from ultralab.system import clock
@@ -27,6 +28,8 @@ from ultralab.system.process import ProcessId
 
 _PRESSURE_SECONDS: Final = 2.0
 _EDITED_SECONDS: Final = 0.5
+_MOST_NAMED: Final = 3
+_LOOKS: Final = 10
 
 
 def ledger_of(lab: Lab) -> Ledger:
@@ -109,17 +112,29 @@ def give_back(ledger: Ledger, reservation: int, holder: ProcessId) -> None:
             memory.release(ledger, held)
 
 
+def holders_beside(ledger: Ledger, running: Sequence[Job]) -> tuple[tuple[str, int], ...]:
+    """Who holds memory beside these jobs, and how many bytes: those who hold most, the largest first."""
+    ours = {(job.condition.reservation, job.condition.supervisor) for job in running}
+    living = memory.holders(ledger)
+    others = [(weight(item, living), item) for item in outermost(living) if (item.id, item.holder) not in ours]
+    named = sorted(others, key=lambda other: (-other[0], other[1].id))[:_MOST_NAMED]
+    text = _("{purpose} of process {pid}")
+    return tuple((text.format(purpose=item.purpose, pid=item.holder.pid), amount) for amount, item in named)
+
+
 def _reserve(ledger: Ledger, amount: int, purpose: str, holder: ProcessId) -> int:
     return memory.reserve(ledger, amount, purpose, holder).id
 
 
 def _changed(lab: Lab) -> tuple[int, int]:
     """What tells one state of the settings' file from another. Raises NotFound: the lab itself is gone."""
-    for _attempt in range(2):
+    for _look in range(_LOOKS):
         with suppress(OSError):
             found = (lab.home / LAB_FILE).stat()
             return (found.st_mtime_ns, found.st_size)
-        clock.sleep(_EDITED_SECONDS)  # an editor may take a file away before it writes the new one
+        if not lab.home.is_dir():
+            break
+        clock.sleep(_EDITED_SECONDS)  # an editor, a checkout, may take a file away before it writes the new one
     raise NotFound(
         _("There is no lab in {home}.").format(home=lab.home),
         hint=_("It was moved or deleted; its waiting jobs are not started any more."),

@@ -4,70 +4,62 @@ from __future__ import annotations
 
 import shutil
 import signal
-import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from ultralab.app.job_queue import jobs_folder, ledger_of, opened, program_command, read_only, settle, sites, wake
+from ultralab.app.job_views import AttemptView, JobView, Overview, counts, find, listed, names, overview, view
 from ultralab.app.lab import Lab
 from ultralab.jobs import queue as queue_room
-from ultralab.jobs.queue import Queue, open_queue
-from ultralab.jobs.types import Event, Job, JobSpec, Needs, State
-from ultralab.kernel.errors import NotFound, RequestError
+from ultralab.jobs.opening import take_notice
+from ultralab.jobs.queue import Queue
+from ultralab.jobs.states import step
+from ultralab.jobs.types import Event, Job, JobSpec, Needs
+from ultralab.kernel.errors import DiskFull, FileAccess, NotFound, RequestError
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
 from ultralab.system import clock, environ
 
 if TYPE_CHECKING:
-    from ultralab.jobs.reasons import Reason
-    from ultralab.jobs.record import Ended
     from ultralab.jobs.schedules import Schedule
     from ultralab.jobs.types import Gpu
-    from ultralab.memory import Ledger
-    from ultralab.system.process import ProcessId
 
+__all__ = [
+    "AttemptView",
+    "JobView",
+    "Overview",
+    "add_schedule",
+    "all_schedules",
+    "cancel",
+    "counts",
+    "daemon_runs",
+    "detach",
+    "drain",
+    "find",
+    "hold",
+    "jobs_folder",
+    "listed",
+    "names",
+    "notice",
+    "opened",
+    "overview",
+    "pause_schedule",
+    "program_command",
+    "prune",
+    "rebuild",
+    "release",
+    "remove_schedule",
+    "retry",
+    "serve",
+    "submit",
+    "view",
+]
 
 _YOUNG_SECONDS: Final = 3600.0
-
-
-@dataclass(frozen=True)
-class AttemptView:
-    """One attempt: its folder, when it began (epoch), how it ended, and the bytes that it printed so far."""
-
-    fence: int
-    folder: Path
-    begun: float | None
-    ended: Ended | None
-    output_bytes: int
-
-
-@dataclass(frozen=True)
-class JobView:
-    """A job with what its files and processes say. ``stopped``: its command is alive but stopped (SIGSTOP)."""
-
-    job: Job
-    waiting: Reason | None
-    attempts: tuple[AttemptView, ...]
-    progress: dict[str, Any] | None
-    stopped: bool
-    folder: Path
-
-
-def jobs_folder(home: Path) -> Path:
-    """Where a lab keeps its jobs."""
-    return home / "state" / "jobs"
-
-
-@contextmanager
-def opened(lab: Lab) -> Iterator[Queue]:
-    """The lab's queue. Raises Busy, FileAccess, Failure (a newer version's)."""
-    queue = open_queue(jobs_folder(lab.home))
-    with closing(queue.database):
-        yield queue
 
 
 def submit(lab: Lab, spec: JobSpec, *, held: bool = False) -> Job:
@@ -77,8 +69,8 @@ def submit(lab: Lab, spec: JobSpec, *, held: bool = False) -> Job:
     """
     _require_sense(lab, spec)
     with opened(lab) as queue:
-        job = queue_room.submit(queue, spec, environ.for_job({}), clock.timestamp(), held=held)
-    _wake(lab)
+        job = queue_room.submit(queue, spec, environ.for_job(), clock.timestamp(), held=held)
+    wake(lab)
     return job
 
 
@@ -95,7 +87,7 @@ def detach(
     cwd: Path | None = None,
 ) -> Job:
     """Make a job of one of this program's own long verbs: ``argv`` without the program, for this lab."""
-    whole = (*_program(), "--home", str(lab.home), *argv)
+    whole = (*program_command(), "--home", str(lab.home), *argv)
     needs = Needs(memory=memory, gpu=gpu, network=network)
     return submit(
         lab,
@@ -118,53 +110,22 @@ def daemon_runs(lab: Lab) -> bool:
     return present(lab.home / "state" / "daemon.json") is not None
 
 
-def listed(lab: Lab, *, states: Collection[State] = (), limit: int | None = None) -> list[Job]:
-    """The jobs in these states (all by default), oldest first; with ``limit``, the newest so many."""
-    with opened(lab) as queue:
-        _settle(lab, queue)
-        found = queue_room.listed(queue, states=states, limit=limit, newest=limit is not None)
-        return sorted(found, key=lambda job: job.id)
-
-
-def find(lab: Lab, reference: str) -> Job:
-    """The job with this number, the newest with this name, or the ``last`` one, as its row says. Raises NotFound."""
-    with opened(lab) as queue:
-        return queue_room.find(queue, reference)
-
-
-def counts(lab: Lab) -> dict[State, int]:
-    """How many jobs there are in each state."""
-    with opened(lab) as queue:
-        return queue_room.counts(queue)
-
-
-def view(lab: Lab, reference: str) -> JobView:
-    """One job with all that is known of it. Raises NotFound."""
-    from ultralab.jobs.record import job_folder, read_progress, read_worker
-    from ultralab.system.process import is_stopped
-
-    with opened(lab) as queue:
-        _settle(lab, queue)
-        job = queue_room.find(queue, reference)
-        folder = job_folder(queue.folder, job.id)
-        attempts = tuple(_attempts(folder))
-        last = attempts[-1].folder if attempts else None
-        worker = read_worker(last) if last and job.state in ("running", "cancelling") else None
-        return JobView(
-            job=job,
-            waiting=_waiting(lab, queue, job),
-            attempts=attempts,
-            progress=read_progress(last) if last else None,
-            stopped=worker is not None and is_stopped(worker),
-            folder=folder,
-        )
-
-
 def cancel(lab: Lab, reference: str) -> Job:
-    """Take a waiting job from the queue, or ask a running one to end. Raises NotFound, NotPossible."""
+    """Take a waiting job from the queue, or ask a running one to end. Raises NotFound, NotPossible.
+
+    A running one is told to end also where that cannot be written (the disk is full, perhaps of its output): then this
+    gives the job as it will be, and its end, when it is written, makes it cancelled. Raises DiskFull, FileAccess: one that
+    waits stays as it is.
+    """
     from ultralab.system.process import signal_process
 
-    job = _happen(lab, reference, "cancel")
+    try:
+        job = _happen(lab, reference, "cancel")
+    except (DiskFull, FileAccess):
+        job = find(lab, reference)
+        if job.state != "running":
+            raise
+        job = replace(job, condition=step(job.spec, job.condition, Event("cancel", clock.timestamp())))
     if job.state == "cancelling" and job.condition.supervisor is not None:
         signal_process(job.condition.supervisor, signal.SIGUSR1)
     return job
@@ -186,12 +147,31 @@ def retry(lab: Lab, reference: str) -> Job:
 
 
 def prune(lab: Lab, *, older_than: float, dry_run: bool) -> list[Job]:
-    """Remove jobs that were over ``older_than`` seconds ago, with their output; what was (or would be) removed."""
+    """Remove jobs that were over ``older_than`` seconds ago, with their output; what was (or would be) removed.
+
+    Where the disk is so full that not even this can be written, their output goes first.
+    """
+    from ultralab.jobs.prune import free_space, prunable
+
+    before = clock.timestamp() - older_than
+    with read_only(lab) as queue:
+        chosen = prunable(queue, ended_before=before)
+    if dry_run:
+        return chosen
+    try:
+        return _pruned(lab, before)
+    except DiskFull:
+        with read_only(lab, settled=False) as queue:
+            free_space(queue, chosen)
+        return _pruned(lab, before)
+
+
+def _pruned(lab: Lab, before: float) -> list[Job]:
+    from ultralab.jobs.prune import prune as prune_queue
+
     with opened(lab) as queue:
-        _settle(lab, queue)
-        gone = queue_room.prune(queue, ended_before=clock.timestamp() - older_than, dry_run=dry_run)
-        if not dry_run:
-            _prune_snapshots(lab, queue_room.listed(queue))
+        gone = prune_queue(queue, ended_before=before)
+        _prune_snapshots(lab, queue_room.listed(queue))
         return gone
 
 
@@ -208,10 +188,14 @@ def _prune_snapshots(lab: Lab, kept: Sequence[Job]) -> None:
 
 def rebuild(lab: Lab) -> str:
     """Set the queue's database aside and make it anew from the jobs' folders; a sentence that says what was found."""
-    from ultralab.jobs.queue import rebuild_queue
-
-    with closing((queue := rebuild_queue(jobs_folder(lab.home))).database):
+    with closing((queue := queue_room.rebuild_queue(jobs_folder(lab.home))).database):
+        notice(lab)  # whoever asked for it is told at once
         return queue.notice
+
+
+def notice(lab: Lab) -> str:
+    """What had to be mended in the queue since somebody was told, in sentences; "" as a rule. Said once. Cheap."""
+    return take_notice(jobs_folder(lab.home))
 
 
 def drain(lab: Lab) -> None:
@@ -219,7 +203,7 @@ def drain(lab: Lab) -> None:
     from ultralab.jobs import loop
 
     with opened(lab) as queue:
-        loop.drain(queue, _sites(lab), lambda: daemon_runs(lab))
+        loop.drain(queue, sites(lab), lambda: daemon_runs(lab))
 
 
 def serve(lab: Lab, trouble: Callable[[str], None]) -> None:
@@ -227,7 +211,7 @@ def serve(lab: Lab, trouble: Callable[[str], None]) -> None:
     from ultralab.jobs import loop
 
     with opened(lab) as queue:
-        loop.serve(queue, _sites(lab), lambda failure: trouble(failure.message))
+        loop.serve(queue, sites(lab), lambda failure: trouble(failure.message))
 
 
 def add_schedule(lab: Lab, name: str, cron: str, catch_up: str, spec: JobSpec) -> Schedule:
@@ -238,7 +222,7 @@ def add_schedule(lab: Lab, name: str, cron: str, catch_up: str, spec: JobSpec) -
     check_cron(cron)
     _require_sense(lab, spec)
     with opened(lab) as queue:
-        added = schedules.add(queue, name, cron, catch_up, spec, environ.for_job({}), clock.timestamp())
+        added = schedules.add(queue, name, cron, catch_up, spec, environ.for_job(), clock.timestamp())
         _poke(queue)
         return added
 
@@ -249,7 +233,7 @@ def all_schedules(lab: Lab) -> list[tuple[Schedule, datetime | None]]:
     from ultralab.jobs.cron import next_due
 
     now = clock.now()
-    with opened(lab) as queue:
+    with read_only(lab, settled=False) as queue:
         found = schedules.schedules(queue)
     return [(item, None if item.paused else next_due(item.cron, now)) for item in found]
 
@@ -274,10 +258,10 @@ def pause_schedule(lab: Lab, name: str, *, paused: bool) -> Schedule:
 
 def _happen(lab: Lab, reference: str, name: str) -> Job:
     with opened(lab) as queue:
-        _settle(lab, queue)
+        settle(lab, queue)
         job = queue_room.find(queue, reference)
         changed = queue_room.happen(queue, job.id, Event(name, clock.timestamp()))  # type: ignore[arg-type]
-    _wake(lab)
+    wake(lab)
     return changed
 
 
@@ -293,7 +277,7 @@ def _require_sense(lab: Lab, spec: JobSpec) -> None:
             hint=_("Check its spelling and your PATH; a pipeline needs a shell: -- sh -c '… | …'"),
             command=spec.argv[0],
         )
-    if spec.needs.memory and spec.needs.memory > (limit := _ledger(lab).limit):
+    if spec.needs.memory and spec.needs.memory > (limit := ledger_of(lab).limit):
         raise RequestError(
             _("{need} of memory are asked for; jobs and models may take {limit} here.").format(
                 need=format_bytes(spec.needs.memory), limit=format_bytes(limit)
@@ -308,80 +292,7 @@ def _is_command(word: str, cwd: Path) -> bool:
     return shutil.which(str(cwd / word) if "/" in word else word) is not None
 
 
-def _wake(lab: Lab) -> None:
-    """Wake whoever schedules; where nobody does, start a drain."""
-    from ultralab.jobs.wake import poke
-    from ultralab.system.process import start_detached
-
-    if not poke(jobs_folder(lab.home)):
-        start_detached(_drain_command(lab), cwd=Path("/"))
-
-
 def _poke(queue: Queue) -> None:
     from ultralab.jobs.wake import poke
 
     poke(queue.folder)
-
-
-def _program() -> tuple[str, ...]:
-    """How a child starts this program: from the same interpreter, and nothing taken from the current folder."""
-    return (sys.executable, "-P", "-m", "ultralab.cli")
-
-
-def _drain_command(lab: Lab) -> tuple[str, ...]:
-    return (*_program(), "jobs", "drain", "--home", str(lab.home))
-
-
-def _attempts(folder: Path) -> Iterator[AttemptView]:
-    from ultralab.jobs.record import read_begun, read_ended
-    from ultralab.system import output
-
-    for attempt in sorted((item for item in folder.iterdir() if item.name.isdigit()), key=lambda item: int(item.name)):
-        yield AttemptView(
-            fence=int(attempt.name),
-            folder=attempt,
-            begun=read_begun(attempt),
-            ended=read_ended(attempt),
-            output_bytes=output.total(attempt),
-        )
-
-
-def _waiting(lab: Lab, queue: Queue, job: Job) -> Reason | None:
-    from ultralab.jobs.passes import planned_now
-    from ultralab.jobs.types import WAITING
-
-    if job.state not in WAITING:
-        return None
-    site = _sites(lab)()
-    others = queue_room.listed(queue, states=WAITING)
-    return planned_now(queue, site.capacity(), site, others, clock.now()).waiting.get(job.id)
-
-
-def _settle(lab: Lab, queue: Queue) -> None:
-    """Before anything is said about jobs: what ended meanwhile has ended. The ledger is opened only where it matters.
-
-    A job that may run again (after a reboot, say) is not only called queued: somebody is woken to start it.
-    """
-    from ultralab.jobs.settle import settle
-
-    changed = settle(queue, partial(_give_back, lab))
-    if any(job.state == "queued" for job in changed):
-        _wake(lab)
-
-
-def _give_back(lab: Lab, reservation: int, holder: ProcessId) -> None:
-    from ultralab.app.job_site import give_back
-
-    give_back(_ledger(lab), reservation, holder)
-
-
-def _ledger(lab: Lab) -> Ledger:
-    from ultralab.app.job_site import ledger_of
-
-    return ledger_of(lab)
-
-
-def _sites(lab: Lab) -> Any:
-    from ultralab.app.job_site import sites
-
-    return sites(lab, _drain_command(lab))

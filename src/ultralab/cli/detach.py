@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,13 +22,18 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Ahead:
-    """What is known of a long verb before it runs: how its job is called, and what it declares."""
+    """What is known of a long verb before it runs: how its job is called, what it declares, and the folder it runs in.
+
+    ``instead``: parameters of the verb that the job gets in place of those that were given.
+    """
 
     name: str
     memory: int = 0
     gpu: Gpu = "exclusive"
     network: bool = False
     resumable: bool = False
+    cwd: Path | None = None
+    instead: Mapping[str, Any] = field(default_factory=dict)
 
 
 def detachable(kind: str, ahead: Callable[..., Ahead]) -> Callable[[Function], Function]:
@@ -54,6 +59,7 @@ def detachable(kind: str, ahead: Callable[..., Ahead]) -> Callable[[Function], F
 def _detached(kind: str, ahead: Callable[..., Ahead], parameters: dict[str, Any]) -> None:
     from ultralab.app.jobs import detach
     from ultralab.cli.jobs.options import announce
+    from ultralab.jobs.sense import fit_name
 
     context = click.get_current_context()
     request = context.ensure_object(Request)
@@ -61,23 +67,25 @@ def _detached(kind: str, ahead: Callable[..., Ahead], parameters: dict[str, Any]
     known = ahead(lab, **parameters)
     job = detach(
         lab,
-        again(context, request),
-        name=known.name,
+        again(context, request, known.instead),
+        name=fit_name(known.name),
         kind=kind,
         memory=known.memory,
         gpu=known.gpu,
         network=known.network,
         resumable=known.resumable,
+        cwd=known.cwd,
     )
     announce(request, lab, job)
 
 
-def again(context: click.Context, request: Request) -> list[str]:
+def again(context: click.Context, request: Request, instead: Mapping[str, Any] | None = None) -> list[str]:
     """The words that run this command once more, without the program, the lab and ``--detach``; paths absolute."""
+    given = {**context.params, **(instead or {})}
     options: list[str] = []
     words: list[str] = []
     for parameter in context.command.params:
-        value = context.params.get(parameter.name or "")
+        value = given.get(parameter.name or "")
         if parameter.name == "detach" or not parameter.expose_value or value in (None, False, ()):
             continue
         values = value if isinstance(value, (list, tuple)) else (value,)

@@ -72,11 +72,13 @@ def _run(request: Request, file: Path) -> None:
 
 
 def _ahead(lab: Lab, file: Path) -> Ahead:
-    """What an experiment file says before it runs. Raises what reading it raises."""
-    from ultralab.app.experiments import load, memory_needed
+    """What an experiment file says before it runs; the job gets a copy of it. Raises what reading it raises."""
+    from ultralab.app.experiments import load, memory_needed, snapshot
 
     found = load(lab, file.expanduser())
-    return Ahead(found.spec.experiment, memory=memory_needed(lab, found))
+    memory = memory_needed(lab, found)
+    copy = snapshot(lab, found)
+    return Ahead(found.spec.experiment, memory=memory, cwd=found.path.absolute().parent, instead={"file": copy})
 
 
 _DETACHABLE = detachable("experiment", _ahead)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ultralab.cli.formatting import Context
+from ultralab.kernel.errors import UnknownChoice
 from ultralab.kernel.language import LANGUAGES, _
 
 
@@ -122,6 +123,15 @@ class Group(click.Group):
         module, _colon, attribute = self.entries[cmd_name][0].partition(":")
         found: click.Command = getattr(importlib.import_module(module), attribute)
         return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names. Raises UnknownChoice, with the nearest ones."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise UnknownChoice.among(_("command"), args[0], self.list_commands(ctx)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from ``entries`` alone: nothing is imported for it."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ultralab.cli.frame import Request
+from ultralab.kernel.errors import FileAccess, InvalidSpec
+from ultralab.kernel.language import _
 from ultralab.system import environ
 
 if TYPE_CHECKING:
@@ -33,11 +35,25 @@ def home_of(request: Request) -> Path:
     return (request.home.expanduser() if request.home else default_home()).absolute()
 
 
-def opened(request: Request) -> Lab:
-    """That lab, opened; ``--lang`` holds for its documents too. Raises NotFound, InvalidSpec."""
-    from ultralab.app import open_lab
+def opened(request: Request, *, anyway: bool = False) -> Lab:
+    """That lab, opened; ``--lang`` holds for its documents too. Raises NotFound, InvalidSpec.
 
-    return open_lab(home_of(request), request.lang or "")
+    ``anyway``: settings that cannot be read are told on standard error, and the defaults hold: for what looks at work or
+    ends it, which a slip in a file must not keep anybody from.
+    """
+    from ultralab.app import Lab, open_lab
+
+    home, language = home_of(request), request.lang or ""
+    try:
+        return open_lab(home, language)
+    except (InvalidSpec, FileAccess) as error:
+        if not anyway:
+            raise
+        from ultralab.settings import Settings
+
+        warning = _("Warning: the default settings are used: {message}").format(message=error.message)
+        print(warning, file=sys.stderr)
+        return Lab(home, Settings(), language)
 
 
 def program() -> str:

@@ -43,9 +43,20 @@ def _complete_ref(context: click.Context, _parameter: click.Parameter, incomplet
     return [record.ref for record in known if record.ref.startswith(incomplete)]
 
 
-def _ahead_of_pull(_lab: Lab, source: str, name: str | None) -> Ahead:
-    """A pull goes on where it was cut off, and needs the network only."""
-    return Ahead(f"pull {name or source}", gpu="none", network=True, resumable=True)
+def _ahead_of_pull(lab: Lab, source: str, name: str | None) -> Ahead:
+    """A pull goes on where it was cut off, and needs at most the network."""
+    from ultralab.app.models import needs_network
+
+    return Ahead(f"pull {name or source}", gpu="none", network=needs_network(lab, source, name=name), resumable=True)
+
+
+def _ahead_of_verify(lab: Lab, model: str | None) -> Ahead:
+    """Reading may begin anew at any time, and needs nothing else."""
+    from ultralab.models import find
+
+    if model is not None:
+        find(lab.library, model)
+    return Ahead(f"verify {model or ''}".strip(), gpu="none", resumable=True)
 
 
 @models.command(
@@ -122,9 +133,14 @@ def show_(request: Request, model: str) -> None:
 @models.command(
     "verify",
     help=_("Read every byte of MODEL again (default: of all models) and compare it with its SHA-256."),
-    examples=("ultralab models verify", "ultralab models verify smollm2-135m-instruct:q4_1"),
+    examples=(
+        "ultralab models verify",
+        "ultralab models verify smollm2-135m-instruct:q4_1",
+        "ultralab models verify --detach",
+    ),
 )
 @click.argument("model", required=False, shell_complete=_complete_ref)
+@detachable("verify", _ahead_of_verify)
 @click.pass_obj
 def verify(request: Request, model: str | None) -> None:
     """Check the bytes."""

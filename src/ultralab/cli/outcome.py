@@ -10,6 +10,7 @@ import traceback
 import click
 
 from ultralab.cli.frame import Request
+from ultralab.cli.output import lossless
 from ultralab.kernel.errors import Interrupted, UltralabError
 from ultralab.kernel.language import _
 from ultralab.system import environ
@@ -24,10 +25,13 @@ def report(error: BaseException, request: Request, *, as_json: bool) -> int:
         return PIPE_CLOSED
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:  # a group alone: its help, no complaint
+        error.show()
+        return error.exit_code
     message, hint, status, kind, data = _explain(error)
     if as_json:
         problem = {"kind": kind, "message": message, "hint": hint, "exit_status": status, "data": data}
-        print(json.dumps({"error": problem}, ensure_ascii=False), file=sys.stderr)
+        print(lossless(json.dumps({"error": problem}, ensure_ascii=False)), file=sys.stderr)
     else:
         _print(message, hint)
     if request.verbose or environ.read("ULTRALAB_DEBUG"):
@@ -44,7 +48,9 @@ def _explain(error: BaseException) -> tuple[str, str, int, str, dict[str, object
     if isinstance(error, click.ClickException):
         path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "ultralab"
         hint = _("See: {command} --help").format(command=path)
-        return error.format_message(), hint, 2, "UsageError", {}
+        bare = isinstance(error, click.exceptions.NoArgsIsHelpError)
+        message = _("Missing command.") if bare else error.format_message()
+        return message, hint, 2, "UsageError", {}
     message = _("Something unforeseen happened: {kind}: {error}").format(kind=type(error).__name__, error=error)
     hint = _("This is a fault of ultralab. Please report it with the output of the same command and --verbose.")
     return message, hint, 1, "InternalError", {}

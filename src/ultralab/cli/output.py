@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 def show(request: Request, data: Any, draw: Callable[[Console], None]) -> None:
     """Print ``data`` as JSON where that was asked for; else let ``draw`` show it to a person."""
     if request.json:
-        print(json.dumps(data, ensure_ascii=False, indent=2, default=str))
+        print_json(data)
         sys.stdout.flush()
     else:
         draw(console())
+
+
+def print_json(data: Any) -> None:
+    """Print JSON to standard output."""
+    print(lossless(json.dumps(data, ensure_ascii=False, indent=2, default=str)))
+
+
+def lossless(text: str) -> str:
+    """JSON whose every character can be written as UTF-8: a byte that was none comes out as the escape of its surrogate."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def console() -> Console:

@@ -66,13 +66,14 @@ def _serve(request: Request, lab: Lab) -> None:
 
 
 def _install(request: Request, lab: Lab, root: Path | None, *, dry_run: bool) -> None:
+    from ultralab.app.jobs import program_command
     from ultralab.cli.output import show
     from ultralab.daemon.install import install, service_of, unit_for
     from ultralab.system import environ
 
     state = environ.read("ULTRALAB_STATE")
     kept = {"ULTRALAB_STATE": os.path.abspath(os.path.expanduser(state))} if state else {}  # noqa: PTH100, PTH111
-    service = service_of(lab.home, _command(), kept)
+    service = service_of(lab.home, program_command(), kept)
     unit = unit_for(sys.platform, service)
     path = unit.keeper.unit if root is None else root / unit.keeper.unit.name
     if not dry_run:
@@ -113,14 +114,11 @@ def _facts(keeper: str, path: Path, lab: Lab) -> dict[str, Any]:
     return {"keeper": keeper, "path": str(path), "home": str(lab.home)}
 
 
-def _command() -> tuple[str, ...]:
-    """How the system starts this program: by whole paths, and nothing taken from the current folder."""
-    return (sys.executable, "-P", "-m", "ultralab.cli")
-
-
 def _again(option: str, lab: Lab, kept: dict[str, str]) -> str:
     """How root would give this command: sudo drops the environment and may have another PATH."""
+    from ultralab.app.jobs import program_command
+
     found = shutil.which(sys.argv[0])
-    program = (os.path.abspath(found),) if found else _command()  # noqa: PTH100 - a link stays one
+    program = (os.path.abspath(found),) if found else program_command()  # noqa: PTH100 - a link stays one
     variables = ("env", *(f"{name}={value}" for name, value in kept.items())) if kept else ()
     return shlex.join(["sudo", *variables, *program, "serve", option, "--home", str(lab.home)])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ultralab.app import Lab
 from ultralab.app import jobs as job_verbs
+from ultralab.daemon.trouble import told_once
 from ultralab.jobs.wake import poke
 from ultralab.kernel.errors import Busy
 from ultralab.kernel.language import _
@@ -40,7 +41,7 @@ def _serve(lab: Lab, say: Callable[[str], None]) -> None:
         poke(job_verbs.jobs_folder(lab.home))  # a drain looks up, sees us, and goes
         allow_open_files()
         say(_("Serving {home}: its jobs are scheduled from here. Ctrl-C ends this; jobs go on.").format(home=lab.home))
-        job_verbs.serve(lab, say)
+        job_verbs.serve(lab, told_once(say))
     except KeyboardInterrupt:
         return  # asked to end: that is no failure
     finally:

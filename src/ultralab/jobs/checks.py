@@ -16,21 +16,23 @@ from ultralab.system.files import explained
 def doctor_checks(opened: Callable[[], Queue]) -> tuple[Check, ...]:
     """The queue is whole, its folder can be written, and nothing damaged waits for its owner.
 
-    Each check opens a queue of its own and closes it.
+    Each check opens a queue of its own and closes it. One that cannot be opened is one failure, the first.
     """
     return (
-        Check("jobs.queue", N_("The job queue is whole"), _checked(opened, _whole)),
-        Check("jobs.folder", N_("The job folder can be written"), _checked(opened, _writable)),
-        Check("jobs.damaged", N_("Nothing damaged was set aside"), _checked(opened, _nothing_set_aside)),
+        Check("jobs.queue", N_("The job queue is whole"), _checked(opened, _whole, _unopened)),
+        Check("jobs.folder", N_("The job folder can be written"), _checked(opened, _writable, _passed_over)),
+        Check("jobs.damaged", N_("Nothing damaged was set aside"), _checked(opened, _nothing_set_aside, _passed_over)),
     )
 
 
-def _checked(opened: Callable[[], Queue], look: Callable[[Queue], Finding]) -> Callable[[], Finding]:
+def _checked(
+    opened: Callable[[], Queue], look: Callable[[Queue], Finding], otherwise: Callable[[UltralabError], Finding]
+) -> Callable[[], Finding]:
     def run() -> Finding:
         try:
             queue = opened()
         except UltralabError as error:
-            return Finding("fail", error.message, error.hint)
+            return otherwise(error)
         try:
             return look(queue)
         except UltralabError as error:
@@ -39,6 +41,14 @@ def _checked(opened: Callable[[], Queue], look: Callable[[Queue], Finding]) -> C
             queue.database.close()
 
     return run
+
+
+def _unopened(error: UltralabError) -> Finding:
+    return Finding("fail", error.message, error.hint)
+
+
+def _passed_over(_error: UltralabError) -> Finding:
+    return Finding("skip", _("the job queue cannot be opened"))
 
 
 def _whole(queue: Queue) -> Finding:

@@ -23,6 +23,7 @@ class Tally:
     gpu_alone: list[int]
     gpu_shared: list[int]
     memory_held: list[tuple[int, int]]  # bytes, job
+    holders: tuple[tuple[str, int], ...]  # who else holds memory, and bytes
     largest: tuple[tuple[int, ...], tuple[int, ...]] | None = None  # jobs, bytes: kept, as 10,000 reasons may name them
 
 
@@ -32,7 +33,7 @@ def tally(running: Sequence[Job], capacity: Capacity, rules: Rules) -> Tally:
     Their memory is in ``capacity.memory_free`` already, since each holds a reservation; their disk is not, since
     nobody knows how much of it they have written: all that they declared counts as still to come.
     """
-    taken = Tally(0, 0, capacity.memory_free, capacity.disk_free - rules.disk_reserve, {}, [], [], [])
+    taken = Tally(0, 0, capacity.memory_free, capacity.disk_free - rules.disk_reserve, {}, [], [], [], capacity.holders)
     for job in running:
         charge(taken, job)
     taken.memory_free = capacity.memory_free
@@ -98,7 +99,7 @@ def shortage(code: Code, job: Job, taken: Tally, rules: Rules) -> Reason:
     if code == "disk":
         return Reason(code, need=needs.disk, free=taken.disk_free)
     jobs, held = _largest(taken)
-    return Reason(code, need=needs.memory, free=taken.memory_free, jobs=jobs, held=held)
+    return Reason(code, need=needs.memory, free=taken.memory_free, jobs=jobs, held=held, held_by=taken.holders)
 
 
 def _largest(taken: Tally) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from ultralab.jobs.fit import too_large
-from ultralab.jobs.reasons import Code, Reason
-from ultralab.jobs.types import OVER, Capacity, Dependency, Job, Rules, State
+from ultralab.jobs.reasons import Reason
+from ultralab.jobs.types import OVER, WAITING, Capacity, Dependency, Job, Rules, State
 from ultralab.jobs.wallclock import next_opening, night_open
 
 Endings = Mapping[int, State]
@@ -31,7 +31,9 @@ def met(need: Dependency, endings: Endings) -> bool:
 class Gates:
     """The gates at one moment. ``opens``: when time alone will open those that were asked about (since the epoch)."""
 
-    def __init__(self, endings: Endings, capacity: Capacity, rules: Rules, now: datetime) -> None:
+    def __init__(
+        self, endings: Endings, capacity: Capacity, rules: Rules, now: datetime, queued: Sequence[Job] = ()
+    ) -> None:
         self.opens: set[float] = set()
         self._endings = endings
         self._capacity = capacity
@@ -40,6 +42,8 @@ class Gates:
         self._moment = now.timestamp()
         self._dark = night_open(rules.night, now)
         self._night: Reason | None = None
+        self._queued = queued
+        self._roots: Mapping[int, int] | None = None
 
     def reason(self, job: Job) -> Reason | None:
         """Why the job is not to be considered; None: all that it waits for is room."""
@@ -86,5 +90,27 @@ class Gates:
         state = self._endings.get(need.job)
         if state is None:
             return Reason("dependency_missing", jobs=(need.job,))
-        code: Code = "dependency_failed" if state in OVER else "dependency"
-        return Reason(code, jobs=(need.job,), state=state, how=need.how)
+        if state in OVER:
+            return Reason("dependency_failed", jobs=(need.job,), state=state, how=need.how)
+        if state in WAITING and (root := self._root(need.job)) is not None:
+            return Reason("dependency_failed", jobs=(need.job, root), state=self._endings[root], how=need.how)
+        return Reason("dependency", jobs=(need.job,), state=state, how=need.how)
+
+    def _root(self, number: int) -> int | None:
+        """The job that is over, but not as it had to be, for which this waiting one waits in vain."""
+        if self._roots is None:
+            self._roots = roots(self._queued, self._endings)
+        return self._roots.get(number)
+
+
+def roots(queued: Sequence[Job], endings: Endings) -> dict[int, int]:
+    """For each queued job that can never run, since another is over otherwise than it had to be: that other one."""
+    found: dict[int, int] = {}
+    for job in sorted((job for job in queued if job.spec.after), key=lambda job: job.id):  # after older ones only
+        for need in job.spec.after:
+            if not met(need, endings):
+                root = need.job if endings.get(need.job) in OVER else found.get(need.job)
+                if root is not None:
+                    found[job.id] = root
+                    break
+    return found

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
-from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from ultralab.jobs import record
+from ultralab.jobs.reading import typed
+from ultralab.kernel.errors import RequestError
 from ultralab.kernel.ids import is_name
 from ultralab.system import files
 from ultralab.system.database import Database
@@ -22,6 +23,7 @@ from ultralab.system.database import Database
 MIRROR: Final = "schedules.json"
 _BEFORE: Final = "schedules.before.json"
 _VERSION: Final = 1
+_LATEST: Final = 250_000_000_000.0  # the year 9892: what a calendar can still reckon with
 
 
 def write_mirror(folder: Path, database: Database) -> None:
@@ -51,22 +53,51 @@ def restore_mirror(folder: Path, database: Database) -> None:
     forget_before(folder)
 
 
-def read_mirror(path: Path) -> list[dict[str, str | float]]:
-    """The rows that a mirror holds. Raises KeyError, TypeError, ValueError for what was never written."""
-    rows = [_row(row) for row in json.loads(path.read_bytes())["schedules"]]
-    if len({row["name"] for row in rows}) < len(rows):
-        raise ValueError(path)
-    return rows
+def read_mirror(path: Path) -> tuple[list[dict[str, str | float]], list[str]]:
+    """The rows that a mirror holds, and the names of those that cannot be read, which are left out.
+
+    Raises KeyError, TypeError, ValueError, RecursionError if it is no mirror.
+    """
+    rows: dict[str, dict[str, str | float]] = {}
+    unreadable = []
+    for given in typed(json.loads(path.read_bytes())["schedules"], list):
+        row = checked_row(given)
+        name = str(row["name"]) if row else ""
+        if row is None or name in rows:
+            unreadable.append(_name(given))
+        else:
+            rows[name] = row
+    return list(rows.values()), unreadable
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, str | float]:
-    record.from_form(json.loads(row["spec"]))
-    moments = {name: float(row[name]) for name in ("added", "considered")}
-    texts = {name: str(row[name]) for name in ("name", "cron", "catch_up", "spec")}
-    fits = is_name(texts["name"]) and texts["cron"].isascii() and texts["catch_up"] in ("skip", "once", "all")
-    if not fits or not all(map(math.isfinite, moments.values())):
-        raise ValueError(row)
-    return {**texts, **moments, "paused": int(bool(row["paused"]))}
+def checked_row(row: Any) -> dict[str, str | float] | None:
+    """A schedule's row, as it is in the database and in the mirror, if it is one that was written here."""
+    try:
+        record.from_form(json.loads(row["spec"]))
+        moments = {name: float(row[name]) for name in ("added", "considered")}
+        texts = {name: str(row[name]) for name in ("name", "cron", "catch_up", "spec")}
+        paused = int(bool(row["paused"]))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
+    fits = is_name(texts["name"]) and texts["catch_up"] in ("skip", "once", "all") and _is_cron(texts["cron"])
+    past = all(0 <= moment < _LATEST for moment in moments.values())
+    return {**texts, **moments, "paused": paused} if fits and past else None
+
+
+@lru_cache(maxsize=1024)
+def _is_cron(text: str) -> bool:
+    from ultralab.jobs.cron import check_cron
+
+    try:
+        check_cron(text)
+    except RequestError:
+        return False
+    return True
+
+
+def _name(row: Any) -> str:
+    name = row.get("name") if isinstance(row, dict) else None
+    return ascii(name)[1:-1][:100] if isinstance(name, str) else "?"
 
 
 def _content(database: Database) -> str:

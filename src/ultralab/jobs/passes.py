@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from ultralab.jobs import cron, schedules
-from ultralab.jobs.plan import Plan, plan, resting
-from ultralab.jobs.queue import Queue, endings, listed
+from ultralab.jobs.plan import plan, resting
+from ultralab.jobs.queue import Queue, under_way
 from ultralab.jobs.site import Site
 from ultralab.jobs.start import start
-from ultralab.jobs.types import ACTIVE, WAITING, Capacity, Job
+from ultralab.jobs.types import Capacity, Job
 from ultralab.kernel.errors import Busy, OutOfMemory
 
 
@@ -31,11 +30,10 @@ class Pass:
 
 def run_pass(queue: Queue, site: Site, now: datetime) -> Pass:
     """Plan and start. Raises Busy, DiskFull, FileDamaged, FileAccess (the queue's files)."""
-    waiting, running = listed(queue, states=WAITING), listed(queue, states=ACTIVE)
+    waiting, running, known = under_way(queue)
     if not waiting:
         return Pass((), len(running), None, unsure=False, blocked=False, resting=True)
     capacity = site.capacity()
-    known = endings(queue, waiting)
     planned = plan(waiting, running, known, capacity, site.rules, now)
     started = tuple(made for job in planned.start if (made := _started(queue, site, capacity, job)) is not None)
     still = [job for job in waiting if job.id not in {made.id for made in started}]
@@ -62,11 +60,6 @@ def submit_due(queue: Queue, now: datetime) -> datetime | None:
         if following := cron.next_due(schedule.cron, now):
             upcoming.append(following)
     return min(upcoming, default=None)
-
-
-def planned_now(queue: Queue, capacity: Capacity, site: Site, jobs: Sequence[Job], now: datetime) -> Plan:
-    """What a pass would do at this moment, without doing it: for the sentence that says why a job waits."""
-    return plan(jobs, listed(queue, states=ACTIVE), endings(queue, jobs), capacity, site.rules, now)
 
 
 def _started(queue: Queue, site: Site, capacity: Capacity, job: Job) -> Job | None:

@@ -49,7 +49,7 @@ def plan(
 
     ``endings``: the state of each job that one of them depends on; one that is missing is unknown. ``now`` is aware.
     """
-    gates = Gates(endings, capacity, rules, now)
+    gates = Gates(endings, capacity, rules, now, queued)
     waiting: dict[int, Reason] = {}
     ready: list[tuple[int, int, Job]] = []
     moment = now.timestamp()

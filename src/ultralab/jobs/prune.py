@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from ultralab.jobs import record
+from ultralab.jobs import opening, record
 from ultralab.jobs.queue import Queue, changing, in_states
 from ultralab.jobs.rebuild import keep_highest
 from ultralab.jobs.types import OVER, Job, State
@@ -22,7 +22,7 @@ def prunable(queue: Queue, *, ended_before: float, states: Collection[State] = O
 
 
 def free_space(queue: Queue, jobs: Sequence[Job]) -> None:
-    """Remove what the attempts of these jobs left, all their output first: that needs no space on a full disk.
+    """Remove what the attempts of these jobs left, before their rows go: it is their output that fills the disk.
 
     An attempt that a retry begins meanwhile is left alone.
     """
@@ -31,11 +31,12 @@ def free_space(queue: Queue, jobs: Sequence[Job]) -> None:
 
 
 def prune(queue: Queue, *, ended_before: float, states: Collection[State] = OVER) -> list[Job]:
-    """Remove what is :func:`prunable`, and give it back: the output, then the rows, then the folders.
+    """Remove what is :func:`prunable`, and give it back: the rows first, then the folders, with all output.
 
-    Folders without a row go as well. Raises Busy, DiskFull, FileAccess.
+    What a killed submit left goes as well. But a folder without a row that is a job's to which something happened stays:
+    the database does not know it (or a prune was killed), so all of it is looked at. Raises Busy, DiskFull (see
+    :func:`free_space`), FileAccess.
     """
-    free_space(queue, prunable(queue, ended_before=ended_before, states=states))
     with changing(queue):
         chosen = prunable(queue, ended_before=ended_before, states=states)
         if chosen:
@@ -44,10 +45,13 @@ def prune(queue: Queue, *, ended_before: float, states: Collection[State] = OVER
                 keep_highest(queue.folder, highest)
             queue.database.run("remove", ids=json.dumps([item.id for item in chosen]))
     with changing(queue):  # where no submit is under way, whose row nobody sees yet
-        known = {row[0] for row in queue.database.tuples("ids")}
+        known, gone = {row[0] for row in queue.database.tuples("ids")}, {item.id for item in chosen}
         for number in record.numbers(queue.folder):
             if number not in known:
-                record.put_away(queue.folder, number)
+                if number in gone or not record.has_history(record.job_folder(queue.folder, number)):
+                    record.put_away(queue.folder, number)
+                else:
+                    opening.suspect(queue.folder)
     record.discard_put_away(queue.folder)
     return chosen
 

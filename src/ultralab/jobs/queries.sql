@@ -68,6 +68,11 @@ SELECT id FROM job ORDER BY id;
 -- name: last_id
 SELECT max(id) FROM job;
 
+-- name: last_twice
+-- By the table, and as the index finds it: an index that lost its entries would hide the rows.
+SELECT last.id, (SELECT max(id) FROM job INDEXED BY job_by_state WHERE state = last.state)
+FROM (SELECT id, state FROM job ORDER BY id DESC LIMIT 1) AS last;
+
 -- name: last_named
 SELECT max(id) FROM job WHERE name = :name;
 
@@ -101,7 +106,7 @@ SELECT name, cron, catch_up, paused, spec, added, considered FROM schedule WHERE
 UPDATE schedule SET paused = :paused, considered = :considered WHERE name = :name;
 
 -- name: remove_schedule
-DELETE FROM schedule WHERE name = :name;
+DELETE FROM schedule WHERE name = :name RETURNING name;
 
 -- name: consider_submitted
 -- What a schedule has submitted was dealt with.

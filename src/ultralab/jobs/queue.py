@@ -207,7 +207,7 @@ def submitting(queue: Queue) -> Iterator[list[int]]:
 def insert(queue: Queue, spec: JobSpec, environment: Mapping[str, str], submitted: float, made: list[int]) -> Job:
     """Add a job inside a transaction of :func:`submitting`. Raises as :func:`submit`."""
     spec = replace(spec, after=_orderly(spec.after))
-    _require_text(spec)
+    require_text(spec)
     needed = json.dumps([need.job for need in spec.after])
     known = {row[0] for row in queue.database.tuples("states", ids=needed)} if spec.after else set()
     for need in spec.after:
@@ -215,8 +215,8 @@ def insert(queue: Queue, spec: JobSpec, environment: Mapping[str, str], submitte
             raise _unknown(str(need.job), ())
     condition = Condition("queued", submitted)
     number = add_job(queue.database, spec, condition)
-    made.append(number)
     record.create(queue.folder, number, Submitted(spec, dict(environment), submitted))
+    made.append(number)  # not before: a folder that is there may be a job's that the database does not know
     return Job(number, spec, condition)
 
 
@@ -251,11 +251,9 @@ def start(queue: Queue, number: int, event: Event, fits: Fits) -> Job | None:
 @contextlib.contextmanager
 def changing(queue: Queue) -> Iterator[None]:
     """One immediate transaction on the queue's present database. Raises Replaced, Busy, DiskFull, FileDamaged."""
-    with usable(queue), queue.database.transaction():
+    with usable(queue), opening.standing(queue.folder, queue.database), queue.database.transaction():
         yield
-        # Whoever rebuilds reads the folders after it has moved the file: so either it has seen what was written into
-        # them before this line, or this line sees that the file is gone.
-        if not queue.database.is_current():
+        if not queue.database.is_current():  # by somebody who does not ask, with mv or rm
             raise Replaced(
                 _("The job queue was rebuilt by another process at this moment."),
                 hint=_("See what is there before you try again: ultralab jobs list"),
@@ -299,9 +297,7 @@ def usable(queue: Queue) -> Iterator[None]:
     """The database that has the name now, mended first if it must be; damage that is met is remembered."""
     database = queue.database
     if not database.is_current() or opening.needs_look(queue.folder):
-        mended, _notice = opening.open_mended(queue.folder)
-        mended.close()
-        database.reopen()
+        opening.renew(queue.folder, database)
     try:
         yield
     except FileDamaged as error:
@@ -362,7 +358,7 @@ def _listed(queue: Queue, query: str, states: Collection[State], limit: int | No
 def _jobs(queue: Queue, found: list[tuple[Any, ...]], after: list[tuple[Any, ...]]) -> list[Job]:
     try:
         return rows.jobs(found, rows.dependencies(after))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         path = queue.database.path
         raise FileDamaged(_("{path} is damaged: {error}").format(path=path, error=error), path=str(path)) from error
 
@@ -374,7 +370,8 @@ def _orderly(after: Iterable[Dependency]) -> tuple[Dependency, ...]:
     return tuple(strongest.values())
 
 
-def _require_text(spec: JobSpec) -> None:
+def require_text(spec: JobSpec) -> None:
+    """Raises RequestError unless what a column takes is Unicode."""
     for word in (spec.name, spec.kind, spec.owner, spec.schedule):
         try:
             word.encode()

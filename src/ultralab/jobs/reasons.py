@@ -17,7 +17,7 @@ Code = Literal[
     "parallel", "kind", "gpu", "network", "memory", "disk", "overtaking",
 ]  # fmt: skip
 
-Datum = str | int | float | list[int]
+Datum = str | int | float | list[int] | list[dict[str, str | int]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Reason:
     """Why a job does not start now. Which fields count depends on ``code``: see :data:`FIELDS`.
 
     ``need``, ``free`` and ``limit`` are bytes where the code is about memory or disk, else counts. ``jobs``: who is in
-    the way; ``held``: what each of them holds, in bytes. ``at``: when that alone is over, in seconds since the epoch.
+    the way; ``held``: what each of them holds, in bytes; ``held_by``: who else holds memory, and how many bytes. ``at``: when that alone is over, in seconds since the epoch.
     ``what``: the code of the thing that both need, where the job in ``jobs`` has waited so long that nothing may overtake
     it.
     """
@@ -42,6 +42,7 @@ class Reason:
     how: Literal["success", "end"] = "success"
     at: float = 0.0
     what: Code | None = None
+    held_by: tuple[tuple[str, int], ...] = ()
 
 
 FIELDS: Final[dict[Code, tuple[str, ...]]] = {
@@ -58,7 +59,7 @@ FIELDS: Final[dict[Code, tuple[str, ...]]] = {
     "kind": ("kind", "limit"),
     "gpu": ("jobs", "gpu"),
     "network": ("limit",),
-    "memory": ("need", "free", "jobs", "held"),
+    "memory": ("need", "free", "jobs", "held", "held_by"),
     "disk": ("need", "free"),
     "overtaking": ("jobs", "what"),
 }
@@ -73,6 +74,9 @@ def to_data(reason: Reason) -> dict[str, Datum]:
     for name in FIELDS[reason.code]:
         value = getattr(reason, name)
         data[name] = list(value) if isinstance(value, tuple) else value
+    if "held_by" in data:
+        holders: list[dict[str, str | int]] = [{"holder": name, "bytes": amount} for name, amount in reason.held_by]
+        data["held_by"] = holders
     if "at" in data:
         data["at"] = local_time(reason.at).isoformat()
     return data
@@ -97,6 +101,8 @@ def _dependency(reason: Reason) -> str:
 
 
 def _dependency_failed(reason: Reason) -> str:
+    if len(reason.jobs) > 1:
+        return _behind_failed(reason)
     if reason.state == "cancelled":
         text = _("Needs the success of job {job}, which was cancelled: retry that one, or cancel this one.")
     elif reason.state == "interrupted":
@@ -104,6 +110,21 @@ def _dependency_failed(reason: Reason) -> str:
     else:
         text = _("Needs the success of job {job}, which failed: retry that one, or cancel this one.")
     return text.format(job=reason.jobs[0])
+
+
+def _behind_failed(reason: Reason) -> str:
+    """The job that this one waits for can never run itself: the direct cause, and the root of it."""
+    if reason.state == "cancelled":
+        text = _(
+            "Waits for job {job}, which waits for job {root}, which was cancelled: retry that one, or cancel this."
+        )
+    elif reason.state == "interrupted":
+        text = _(
+            "Waits for job {job}, which waits for job {root}, which was interrupted: retry that one, or cancel this."
+        )
+    else:
+        text = _("Waits for job {job}, which waits for job {root}, which failed: retry that one, or cancel this.")
+    return text.format(job=reason.jobs[0], root=reason.jobs[1])
 
 
 def _dependency_missing(reason: Reason) -> str:
@@ -149,12 +170,19 @@ def _network(reason: Reason) -> str:
 
 def _memory(reason: Reason) -> str:
     need, free = format_bytes(reason.need), format_bytes(max(0, reason.free))
-    if not reason.jobs:
+    named = [
+        *(
+            _("job {job} holds {amount}").format(job=job, amount=format_bytes(amount))
+            for job, amount in zip(reason.jobs, reason.held, strict=True)
+        ),
+        *(
+            _("{holder} holds {amount}").format(holder=holder, amount=format_bytes(amount))
+            for holder, amount in reason.held_by
+        ),
+    ]
+    if not named:
         return _("Waits for memory: {need} needed, {free} free.").format(need=need, free=free)
-    holders = _(", ").join(
-        _("job {job} holds {amount}").format(job=job, amount=format_bytes(amount))
-        for job, amount in zip(reason.jobs, reason.held, strict=True)
-    )
+    holders = _(", ").join(named)
     return _("Waits for memory: {need} needed, {free} free ({holders}).").format(need=need, free=free, holders=holders)
 
 

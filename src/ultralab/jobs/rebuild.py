@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from ultralab.jobs import record
-from ultralab.jobs.mirror import MIRROR, read_mirror
+from ultralab.jobs.mirror import MIRROR, read_mirror, write_mirror
+from ultralab.jobs.record import DATABASE
 from ultralab.jobs.rows import job_values
 from ultralab.jobs.states import fold
 from ultralab.jobs.types import Condition, JobSpec
@@ -17,7 +18,6 @@ from ultralab.kernel.language import _, ngettext
 from ultralab.system import clock, files
 from ultralab.system.database import Database
 
-DATABASE: Final = "queue.db"
 DAMAGED: Final = "damaged"  # what was set aside: databases under a dated name, job folders
 _FILES: Final = (DATABASE, DATABASE + "-wal", DATABASE + "-shm")
 _HIGHEST: Final = "highest.json"
@@ -37,7 +37,7 @@ def rebuild(folder: Path, database: Database) -> list[str]:
     with database.transaction():
         for number in sorted(record.numbers(folder)):
             place = record.job_folder(folder, number)
-            if not _was_submitted(place):
+            if not record.was_submitted(place):
                 continue
             try:
                 _restore(database, number, place)
@@ -91,15 +91,10 @@ def explanation(there: Path | None, jobs: int, notices: list[str]) -> str:
     return " ".join([first.format(path=there, count=jobs), *notices])
 
 
-def _was_submitted(place: Path) -> bool:
-    """A submit that was killed early leaves a folder with neither; its number was never given out."""
-    return (place / "job.json").exists() or record.whole_events(place) > 0
-
-
 def _restore(database: Database, number: int, place: Path) -> None:
     given = record.read_job(place)
-    condition = fold(given.spec, given.submitted, record.read_events(place))
-    add_job(database, given.spec, condition, number=number, recorded=record.whole_events(place))
+    events, recorded = record.read_recorded(place)  # at once: a supervisor's scheduler may append one at any moment
+    add_job(database, given.spec, fold(given.spec, given.submitted, events), number=number, recorded=recorded)
 
 
 def add_job(
@@ -118,14 +113,19 @@ def _restore_schedules(folder: Path, database: Database) -> list[str]:
     if not path.exists():
         return []
     try:
-        rows = read_mirror(path)
-    except (KeyError, TypeError, ValueError):
+        rows, unreadable = read_mirror(path)
+    except (KeyError, TypeError, ValueError, RecursionError):
         there = _move(path, folder / DAMAGED, path.name)
         return [_("The schedules could not be read, add them again: {path}").format(path=there)]
     for row in rows:
         database.run("add_schedule", **row)
     database.run("consider_submitted")
-    return []
+    if not unreadable:
+        return []
+    there = _copy(path, folder / DAMAGED, path.name)
+    write_mirror(folder, database)
+    names = ", ".join(unreadable)
+    return [_("Schedules that could not be read, add them again: {names} ({path})").format(names=names, path=there)]
 
 
 def _raise_highest(database: Database, highest: int) -> None:
@@ -151,11 +151,24 @@ def _kept_highest(folder: Path) -> int:
 def _move(what: Path, into: Path, name: str) -> Path:
     """Move a file or folder, beside others that may have its name; where it is now."""
     with files.explained(what):
-        into.mkdir(mode=0o700, exist_ok=True)
-        number, there = 1, into / name
-        while there.exists():
-            number += 1
-            there = into / f"{name}.{number}"
+        there = _free_name(into, name)
         shutil.move(what, there)
         files.sync_directory(into)
         return there
+
+
+def _copy(what: Path, into: Path, name: str) -> Path:
+    """The same with a copy (0600), synced."""
+    with files.explained(what):
+        there = _free_name(into, name)
+        files.write(there, what.read_bytes(), mode=0o600)
+        return there
+
+
+def _free_name(into: Path, name: str) -> Path:
+    into.mkdir(mode=0o700, exist_ok=True)
+    number, there = 1, into / name
+    while there.exists():
+        number += 1
+        there = into / f"{name}.{number}"
+    return there

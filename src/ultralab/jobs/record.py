@@ -25,6 +25,7 @@ from ultralab.system.process import ProcessId
 
 VERSION: Final = 1
 _CANNOT_START: Final = 126
+DATABASE: Final = "queue.db"  # beside the folders
 PRUNED: Final = "pruned"  # folders on their way out
 
 
@@ -91,12 +92,29 @@ def attempt_of(name: str) -> int:
 
 
 def create(folder: Path, number: int, submitted: Submitted) -> None:
-    """Make the folder of a new job, synced. What an earlier submit that was killed left under that number goes."""
+    """Make the folder of a new job, synced; any failure leaves none.
+
+    What an earlier submit that was killed left under that number goes. But a job to which something happened keeps its
+    folder: then it is the database that does not know it. Raises FileDamaged (the database), DiskFull, FileAccess.
+    """
     place = job_folder(folder, number)
+    if has_history(place):
+        path = str(folder / DATABASE)
+        problem = _("it does not know job {id}, whose folder is there").format(id=number)
+        raise FileDamaged(_("{path} is damaged: {error}").format(path=path, error=problem), path=path)
     with files.explained(place):
         if place.exists():
             shutil.rmtree(place)
         place.mkdir(mode=0o700)
+    try:
+        _fill(folder, place, submitted)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def _fill(folder: Path, place: Path, submitted: Submitted) -> None:
+    with files.explained(place):
         # It is there from the beginning, so that its directory entry is synced with that of job.json.
         os.close(os.open(place / "events.jsonl", os.O_CREAT | os.O_WRONLY, 0o600))
         form_of_it = {
@@ -106,6 +124,20 @@ def create(folder: Path, number: int, submitted: Submitted) -> None:
         }
         files.write(place / "job.json", json.dumps(form_of_it) + "\n", mode=0o600)
         files.sync_directory(folder)
+
+
+def was_submitted(place: Path) -> bool:
+    """Whether this is a job's folder: one that a submit left which was killed early has none of this."""
+    return (place / "job.json").exists() or has_history(place)
+
+
+def has_history(place: Path) -> bool:
+    """Whether anything happened to the job of this folder: an event, or an attempt that may have begun."""
+    if whole_events(place) > 0:
+        return True
+    with files.explained(place):
+        found = list(place.iterdir()) if place.is_dir() else []
+    return any(attempt_of(attempt.name) and has_begun(attempt) for attempt in found)
 
 
 def discard(folder: Path, number: int) -> None:
@@ -240,8 +272,14 @@ def whole_events(place: Path) -> int:
 
 def read_events(place: Path) -> list[Event]:
     """Every event in a job's folder; a torn last line and lines that nobody here wrote are passed over."""
-    lines = _events_text(place).split(b"\n")[:-1]
-    return [event for line in lines if (event := _event(line)) is not None]
+    return read_recorded(place)[0]
+
+
+def read_recorded(place: Path) -> tuple[list[Event], int]:
+    """The :func:`read_events` and the :func:`whole_events` of one moment."""
+    text = _events_text(place)
+    events = [event for line in text.split(b"\n")[:-1] if (event := _event(line)) is not None]
+    return events, text.rfind(b"\n") + 1
 
 
 def _events_text(place: Path) -> bytes:

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, cast, get_args
 
-from ultralab.jobs import record
-from ultralab.jobs.mirror import forget_before, restore_mirror, write_mirror
-from ultralab.jobs.queue import Queue, Replaced, changing, insert, submitting, usable
+from ultralab.jobs import opening, record
+from ultralab.jobs.mirror import checked_row, forget_before, restore_mirror, write_mirror
+from ultralab.jobs.queue import Queue, Replaced, changing, insert, require_text, submitting, usable
 from ultralab.jobs.types import Job, JobSpec
 from ultralab.kernel.errors import AlreadyExists, FileDamaged, NotFound, RequestError, UltralabError, UnknownChoice
 from ultralab.kernel.ids import is_name
@@ -48,8 +48,8 @@ def add(
 ) -> Schedule:
     """Keep a schedule, whose first due moment is after ``now``; ``cron`` was checked by the caller.
 
-    Raises AlreadyExists, RequestError (the name; dependencies, which a repeated job cannot have), UnknownChoice (the
-    catch-up rule), Busy, DiskFull, FileAccess.
+    Raises AlreadyExists, RequestError (a name that is none or no text; dependencies, which a repeated job cannot have),
+    UnknownChoice (the catch-up rule), Busy, DiskFull, FileAccess.
     """
     if not is_name(name):
         raise RequestError(
@@ -62,6 +62,7 @@ def add(
         raise RequestError(
             _("A scheduled job cannot wait for another job."), hint=_("Let one job run both commands: sh -c '… && …'")
         )
+    require_text(spec)
     text = json.dumps(record.form(spec, environment))
     with _editing(queue):
         if queue.database.run("schedule", name=name):
@@ -78,10 +79,13 @@ def add(
 
 
 def remove(queue: Queue, name: str) -> None:
-    """Forget a schedule; the jobs that it submitted stay. Raises NotFound, Busy, DiskFull, FileAccess."""
+    """Forget a schedule, whatever is in its row; the jobs that it submitted stay.
+
+    Raises NotFound, Busy, DiskFull, FileAccess.
+    """
     with _editing(queue):
-        _get(queue, name)
-        queue.database.run("remove_schedule", name=name)
+        if not queue.database.run("remove_schedule", name=_text(name)):
+            raise _unknown(queue, name)
 
 
 def pause(queue: Queue, name: str, *, paused: bool, now: float) -> Schedule:
@@ -98,9 +102,13 @@ def pause(queue: Queue, name: str, *, paused: bool, now: float) -> Schedule:
 
 
 def schedules(queue: Queue) -> list[Schedule]:
-    """All schedules, by name."""
+    """All schedules that can be read, by name. One that cannot is set aside when the queue is used the next time."""
     with usable(queue):
-        return [_schedule(queue, row) for row in queue.database.run("schedules")]
+        rows = queue.database.run("schedules")
+    found = [_schedule(queue, row) for row in rows if checked_row(row)]
+    if len(found) < len(rows):
+        opening.suspect(queue.folder)
+    return found
 
 
 def get(queue: Queue, name: str) -> Schedule:
@@ -150,12 +158,21 @@ def _mirrored(queue: Queue) -> Iterator[None]:
 
 
 def _get(queue: Queue, name: str) -> Schedule:
-    rows = queue.database.run("schedule", name=name)
+    rows = queue.database.run("schedule", name=_text(name))
     if rows:
         return _schedule(queue, rows[0])
+    raise _unknown(queue, name)
+
+
+def _text(name: str) -> str:
+    """Bytes from a command line that are no text would be refused; nothing has such a name."""
+    return name.encode(errors="replace").decode()
+
+
+def _unknown(queue: Queue, name: str) -> NotFound:
     names = [str(row["name"]) for row in queue.database.run("schedules")]
     near = difflib.get_close_matches(name, names, n=3)
-    raise NotFound(
+    return NotFound(
         _("There is no schedule {name!r}.").format(name=name),
         hint=_("Did you mean {near}?").format(near=", ".join(near))
         if near

@@ -120,11 +120,6 @@ def fold(spec: JobSpec, submitted: float, events: Iterable[Event]) -> Condition:
     return condition
 
 
-def possible(state: State) -> tuple[EventName, ...]:
-    """The events that the table knows for a state."""
-    return tuple(dict.fromkeys(row.event for row in TRANSITIONS if row.state == state))
-
-
 def _target(spec: JobSpec, condition: Condition, event: Event) -> State:
     for row in TRANSITIONS:
         if (row.state, row.event) == (condition.state, event.name) and _holds(row.guard, spec, condition):

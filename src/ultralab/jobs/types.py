@@ -141,10 +141,12 @@ class Rules:
 class Capacity:
     """What the machine has at this moment, in bytes; ``memory_free`` is what the ledger would still grant.
 
-    ``pressure``: the system itself is short of memory, whatever the ledger says.
+    ``pressure``: the system itself is short of memory, whatever the ledger says. ``holders``: who else holds memory, and
+    how many bytes, the largest first; only where that is to be said.
     """
 
     memory_limit: int
     memory_free: int
     disk_free: int
     pressure: bool = False
+    holders: tuple[tuple[str, int], ...] = ()

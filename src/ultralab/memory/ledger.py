@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ultralab.kernel.units import format_bytes
 from ultralab.memory.envelopes import Reservation, contents, envelope_for, outermost, room, total, weight
 from ultralab.system import clock
 from ultralab.system.database import Database, Row, open_database
+from ultralab.system.files import explained
 from ultralab.system.process import ProcessId, alive, identify
 
 
@@ -30,8 +32,25 @@ class Ledger:
 
 
 def open_ledger(folder: Path, limit: int, within: int | None = None) -> Ledger:
-    """Open the ledger kept in ``folder``; ``limit`` in bytes."""
+    """Open the ledger kept in ``folder``; ``limit`` in bytes.
+
+    For its owner only, the folder where it is made here: names of jobs and models are in it. Raises FileAccess,
+    DiskFull, Busy, FileDamaged.
+    """
+    with explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    _close_to_others(folder / "memory.db")
     return Ledger(open_database(folder / "memory.db", "ultralab.memory"), limit, within)
+
+
+def _close_to_others(path: Path) -> None:
+    """One that an earlier ultralab made may be open to everybody."""
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        file = path.with_name(name)
+        with suppress(OSError):  # it is not there, or not ours
+            if stat.S_IMODE(file.stat().st_mode) & 0o077:
+                file.chmod(0o600)
 
 
 def reserve(ledger: Ledger, amount: int, purpose: str, holder: ProcessId | None = None) -> Reservation:

@@ -139,7 +139,7 @@ SIZE: Final = Kind(N_('a size such as "2GiB", or bytes as a whole number'), _siz
 
 WINDOW: Final = Kind(N_('a time of the day from and to, such as "22:00-07:00"'), _window, str.strip)
 LIMITS: Final = Kind(
-    N_('a list of kinds with the most at once (1 to 9999), such as ["download=2"]'), _limits, _names_from_text
+    N_('a list of kinds with the most at once (1 to 9999), such as ["pull=2"]'), _limits, _names_from_text
 )
 
 

@@ -98,7 +98,7 @@ class JobSettings:
     log_limit: int = _setting(
         size_from(64 * KIB, N_('a size of at least "64KiB"')),
         "64MiB",
-        N_("How much of a job's output is kept: its beginning and the newest part."),
+        N_("How much of the output of one attempt is kept: its beginning and the newest part."),
     )
     grace: int = _setting(
         whole(0, 3600, N_("a whole number of seconds from 0 to 3600")),

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ultralab.kernel.language import _
 from ultralab.system import clock
 from ultralab.system import files as disk
 from ultralab.system.files import explained
+from ultralab.system.place import in_place
 
 Row = dict[str, object]
 Parameters = Mapping[str, str | float | bytes | None]
@@ -30,16 +31,18 @@ _NAMED = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _BUSY_MILLISECONDS = 10_000
 _LEAST_SPACE = 262_144
 _NO_FILE = (0, 0)
+_NOT_THERE = re.compile(r"no such (table|column|index)|has no column named")
 
 
 class Database:
     """One SQLite file of one room. Not for sharing between threads: open another."""
 
-    def __init__(self, path: Path, package: str, *, reading: bool = False) -> None:
+    def __init__(self, path: Path, package: str, *, reading: bool = False, create: bool = True) -> None:
         self.path = path
         self._package = package
         self._reads = reading
-        self._connection, self._file = _connect(path, package, reading)
+        self._creates = create
+        self._connection, self._file = _connect(path, package, reading=reading, create=create)
         queries = files(package).joinpath("queries.sql").read_text(encoding="utf-8")
         self._queries: Mapping[str, str] = named_queries(queries)
 
@@ -66,6 +69,10 @@ class Database:
                 yield
         except UnicodeDecodeError as error:  # SQLite does not look into a text
             raise _damaged(self.path, error) from error
+        except Failure as error:  # or into what it keeps of the tables: a name in it is not what the migrations wrote
+            if isinstance(error.__cause__, apsw.SQLError) and _NOT_THERE.search(str(error.__cause__)):
+                raise _damaged(self.path, error.__cause__) from error
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -84,10 +91,19 @@ class Database:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
-    def integrity(self) -> str:
-        """SQLite's own quick check: ``ok`` or its first complaint."""
+    def integrity(self, *, full: bool = False) -> str:
+        """SQLite's own quick check (or the full one, which reads the indexes too): ``ok`` or its first complaint."""
         with _translated(self.path):
-            return str(next(iter(self._connection.execute("PRAGMA quick_check(1)")))[0])
+            check = "PRAGMA integrity_check(1)" if full else "PRAGMA quick_check(1)"
+            return str(next(iter(self._connection.execute(check)))[0])
+
+    def is_as_made(self) -> bool:
+        """Whether its tables and indexes are those that the migrations make, to the letter."""
+        with closing(apsw.Connection(":memory:")) as fresh:
+            _migrate(fresh, self.path, self._package)
+            made = _schema(fresh)
+        with self._reading():
+            return _schema(self._connection) == made
 
     def is_current(self) -> bool:
         """Whether the file of that name is still the one that was opened: nobody has set it aside since."""
@@ -95,21 +111,29 @@ class Database:
 
     def reopen(self) -> None:
         """Open the file that has its name now, instead of the one that was opened. Raises as :func:`open_database`."""
-        connection, file = _connect(self.path, self._package, self._reads)
+        connection, file = _connect(self.path, self._package, reading=self._reads, create=self._creates)
         self.close()
         self._connection, self._file = connection, file
 
     def close(self) -> None:
         """Close the file. Idempotent."""
+        if self._creates:
+            self._connection.close()
+            return
+        # The last one brings the log into the file and removes it: while it is known to be this file's.
+        with suppress(Busy), in_place(self.path.parent), suppress(apsw.ConnectionClosedError):
+            self._connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
+            self._connection.close()
         self._connection.close()
 
 
-def open_database(path: Path, package: str) -> Database:
+def open_database(path: Path, package: str, *, create: bool = True) -> Database:
     """Open (and create or migrate) the database of the room ``package``, such as ``ultralab.memory``.
 
-    A new one is for its owner only (0600, whatever the umask), and so is what SQLite keeps beside it.
+    A new one is for its owner only (0600, whatever the umask), and so is what SQLite keeps beside it. Without ``create``
+    it must be there (FileAccess), and somebody may put another in its place (``ultralab.system.place``).
     """
-    return Database(path, package)
+    return Database(path, package, create=create)
 
 
 def open_to_read(path: Path, package: str) -> Database:
@@ -120,15 +144,15 @@ def open_to_read(path: Path, package: str) -> Database:
     return Database(path, package, reading=True)
 
 
-def _connect(path: Path, package: str, reading: bool) -> tuple[apsw.Connection, tuple[int, int]]:
-    if not reading:
+def _connect(path: Path, package: str, *, reading: bool, create: bool) -> tuple[apsw.Connection, tuple[int, int]]:
+    if create and not reading:
         with explained(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             _make(path)
-    with _translated(path):
+    with _translated(path), nullcontext() if create else in_place(path.parent):
         while True:
             before = _file(path)
-            connection = _opened_to_read(path) if reading else apsw.Connection(str(path))
+            connection = _opened_to_read(path) if reading else _opened(path, create)
             try:
                 if reading:
                     _migrate(connection, path, package)
@@ -140,6 +164,15 @@ def _connect(path: Path, package: str, reading: bool) -> tuple[apsw.Connection, 
             if (after := _file(path)) == before or before == _NO_FILE:
                 return connection, after
             connection.close()  # somebody put another file in its place just now
+
+
+def _opened(path: Path, create: bool) -> apsw.Connection:
+    if create:
+        return apsw.Connection(str(path))
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    # One that is dropped and not closed leaves the log where it is.
+    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return connection
 
 
 def _make(path: Path) -> None:
@@ -220,8 +253,17 @@ def _migrate(connection: apsw.Connection, path: Path, package: str) -> None:
         done = _version(connection)  # another process may have been quicker
         for step in steps:
             if int(step.name[:4]) > done:
-                connection.execute(step.read_text(encoding="utf-8"))
+                _take(connection, path, step.read_text(encoding="utf-8"))
         connection.execute(f"PRAGMA user_version={newest}")
+
+
+def _take(connection: apsw.Connection, path: Path, step: str) -> None:
+    try:
+        connection.execute(step)
+    except apsw.SQLError as error:
+        if "already exists" in str(error):  # it was taken already: the version is not what was written
+            raise _damaged(path, error) from error
+        raise
 
 
 @contextmanager
@@ -234,6 +276,10 @@ def _changes(connection: apsw.Connection) -> Iterator[None]:
         if connection.in_transaction:  # a full disk may have rolled back already
             connection.execute("ROLLBACK")
         raise
+
+
+def _schema(connection: apsw.Connection) -> list[tuple[Any, ...]]:
+    return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
 
 
 def _version(connection: apsw.Connection) -> int:

@@ -57,14 +57,12 @@ def for_child(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, **(extra or {})}
 
 
-def for_job(own: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a job: this process's, plus the job's ``own``.
-
-    What belongs to a terminal, a login, a service manager or another job is left out; ``PATH``, ``LANG``, an activated
-    environment and tokens stay. ``TERM`` is ``dumb``.
+def for_job() -> dict[str, str]:
+    """The environment for a job: this process's, without what belongs to a terminal, a login, a service manager or another
+    job. ``PATH``, ``LANG``, an activated environment and tokens stay. ``TERM`` is ``dumb``.
     """
     kept = {name: value for name, value in os.environ.items() if not _NOT_FOR_JOBS.fullmatch(name)}
-    return {**kept, "TERM": "dumb", **own}
+    return {**kept, "TERM": "dumb"}
 
 
 def set_default(name: str, value: str) -> None:

@@ -17,7 +17,7 @@ from ultralab.memory import held, holders
 from ultralab.settings import set_value
 from ultralab.settings.schema import JobSettings
 from ultralab.setup.tree import create_lab
-from ultralab.system.process import identify
+from ultralab.system.process import ProcessId, identify
 
 DRAIN = ("ultralab", "jobs", "drain")
 
@@ -71,8 +71,10 @@ def test_capacity_is_what_the_ledger_and_the_disk_have(lab: Lab) -> None:
     with held(ledger, MIB, "a model"):
         taken = site.reserve(GIB, "a job", me)
         assert site.capacity().memory_free == ledger.limit - GIB - MIB
-        site.release(taken)
-        site.release(taken)
+        site.release(taken, ProcessId(me.pid, "another"))
+        assert site.capacity().memory_free == ledger.limit - GIB - MIB
+        site.release(taken, me)
+        site.release(taken, me)
     assert holders(ledger) == ()
 
 
@@ -85,4 +87,4 @@ def test_the_selftest_runs_a_real_job() -> None:
     (check,) = job_checks()
     found = check.run()
     assert (check.name, found.verdict) == ("jobs.run", "pass"), found
-    assert "processes that had left it: 1" in found.detail
+    assert "processes that tried to stay and were ended: 1" in found.detail

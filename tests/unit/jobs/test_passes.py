@@ -15,8 +15,9 @@ from tests.unit.jobs.test_start import put, shell, until_over, wait
 from ultralab.jobs import queue as rows
 from ultralab.jobs import schedules
 from ultralab.jobs.loop import drain
-from ultralab.jobs.passes import planned_now, run_pass, submit_due
-from ultralab.jobs.queue import Queue, listed
+from ultralab.jobs.passes import run_pass, submit_due
+from ultralab.jobs.plan import plan
+from ultralab.jobs.queue import Queue, listed, under_way
 from ultralab.jobs.reasons import sentence
 from ultralab.jobs.site import Site
 from ultralab.jobs.types import Dependency, JobSpec, Needs, Rules
@@ -42,7 +43,7 @@ def test_a_pass_starts_what_fits_and_says_why_the_rest_waits(queue: Queue, sited
     assert [job.id for job in found.started] == [small.id]
     assert found.blocked
     assert not found.resting
-    waiting = planned_now(queue, site.capacity(), site, [large], clock.now()).waiting[large.id]
+    waiting = plan(*under_way(queue), site.capacity(), site.rules, clock.now()).waiting[large.id]
     assert "30.0 GiB" in sentence(waiting)
     until_over(queue, site, found.started[0])
     assert [job.id for job in run_pass(queue, site, clock.now()).started] == [large.id]

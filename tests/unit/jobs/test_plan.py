@@ -312,6 +312,36 @@ def test_of_several_dependencies_the_one_that_needs_a_hand_is_named() -> None:
     assert planned == Plan((), {4: Reason("dependency_failed", jobs=(2,), state="failed")}, None)
 
 
+def test_a_chain_whose_root_failed_says_so_to_its_end() -> None:
+    """1 failed; 2 ← 3 ← 4 wait for it, 5 for 3's end and a running one; 6 waits for what may still happen."""
+    queued = [
+        job(2, after=[(1, "success")]),
+        job(3, after=[(2, "success")]),
+        job(4, after=[(3, "success")]),
+        job(5, after=[(9, "success"), (3, "end")]),
+        job(6, after=[(8, "success")]),
+        job(8, after=[(9, "success"), (1, "end")]),
+    ]
+    endings: dict[int, State] = {1: "failed", 2: "queued", 3: "queued", 8: "queued", 9: "running"}
+    assert _plan(queued, endings=endings).waiting == {
+        2: Reason("dependency_failed", jobs=(1,), state="failed"),
+        3: Reason("dependency_failed", jobs=(2, 1), state="failed"),
+        4: Reason("dependency_failed", jobs=(3, 1), state="failed"),
+        5: Reason("dependency_failed", jobs=(3, 1), state="failed", how="end"),
+        6: Reason("dependency", jobs=(8,), state="queued"),
+        8: Reason("dependency", jobs=(9,), state="running"),
+    }
+    endings[1] = "succeeded"
+    assert {reason.code for reason in _plan(queued, endings=endings).waiting.values()} == {"dependency"}
+
+
+def test_who_else_holds_memory_is_named() -> None:
+    holders = (("a model of process 4711", 70 * GIB),)
+    capacity = replace(WHOLE, memory_free=30 * GIB, holders=holders)
+    reason = Reason("memory", need=40 * GIB, free=30 * GIB, held_by=holders)
+    assert _plan([job(1, memory=40)], capacity=capacity).waiting == {1: reason}
+
+
 # Resting
 
 

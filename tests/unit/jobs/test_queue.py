@@ -8,17 +8,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ultralab.jobs import queue as room
 from ultralab.jobs import record, schedules
 from ultralab.jobs.checks import doctor_checks
-from ultralab.jobs.queue import Queue, endings, find, happen, job, listed, open_queue, prune, start, submit
-from ultralab.jobs.states import NotPossible, Stale
-from ultralab.jobs.types import ACTIVE, Condition, Dependency, Event, Job, JobSpec, Needs
-from ultralab.kernel.errors import Busy, Failure, FileAccess, FileDamaged, NotFound, RequestError
+from ultralab.jobs.opening import take_notice
+from ultralab.jobs.prune import prunable, prune
+from ultralab.jobs.queue import (
+    Queue,
+    endings,
+    find,
+    happen,
+    job,
+    listed,
+    open_queue,
+    overview,
+    start,
+    submit,
+    under_way,
+)
+from ultralab.jobs.refusals import SENTENCES, refusal
+from ultralab.jobs.states import TRANSITIONS, NotPossible, Stale
+from ultralab.jobs.types import ACTIVE, Condition, Dependency, Event, EventName, Job, JobSpec, Needs, State
+from ultralab.kernel.errors import Busy, Failure, FileAccess, NotFound, RequestError
 from ultralab.system.process import ProcessId
 
 ME = ProcessId(4711, "boot-1")
@@ -134,7 +151,6 @@ def test_a_submit_that_fails_leaves_neither_row_nor_folder(queue: Queue) -> None
     assert ([item.id for item in listed(queue)], folders(queue)) == ([1], ["000001"])
     (queue.folder / "000002").unlink()
     (queue.folder / "000002" / "1").mkdir(parents=True)  # what a killed submit left: no row has this number
-    (queue.folder / "000002" / "1" / "begun.json").write_text("{}")
     assert submit(queue, spec(), {}, 1.0).id == 2
     assert not (queue.folder / "000002" / "1").exists()
 
@@ -215,10 +231,48 @@ def test_what_cannot_happen_changes_nothing(queue: Queue) -> None:
     assert before is not None
     with pytest.raises(Stale):
         happen(queue, 1, Event("end_well", 3.0, 2, status=0))
-    with pytest.raises(NotPossible):
+    with pytest.raises(NotPossible) as refused:
         happen(queue, 1, Event("retry", 3.0))
+    assert refused.value.message == "Job 1 (one) is running: only a job that is over can be retried."
+    assert refused.value.hint == "See what became of it: ultralab jobs show 1"
+    assert refused.value.data == {"job": 1, "state": "running", "event": "retry"}
     assert job(queue, 1) == before
     assert events(queue, 1) == [starting(1)]
+
+
+def test_every_verb_that_a_state_does_not_allow_has_its_own_sentence() -> None:
+    allowed = {(row.state, row.event) for row in TRANSITIONS}
+    verbs: tuple[EventName, ...] = ("hold", "release", "cancel", "retry")
+    refused = {(state, verb) for state in get_args(State) for verb in verbs} - allowed
+    assert set(SENTENCES) == refused
+    sample = Job(20, spec("leaves"), Condition("succeeded", 1.0))
+    assert refusal(sample, "cancel") == "Job 20 (leaves) has succeeded: it cannot be cancelled."
+    assert refusal(sample, "end_well") is None
+    assert len(set(SENTENCES.values())) == len(SENTENCES)
+    assert {text.format(id=7, name="x").partition("Job 7 (x) ")[0] for text in SENTENCES.values()} == {""}
+
+
+def test_an_overview_is_of_one_moment(queue: Queue) -> None:
+    for name in ("a", "b", "c", "d", "e", "f"):
+        submit(queue, spec(name), {}, 1.0)
+    for number in (1, 2, 4):
+        run_through(queue, number)
+    start(queue, 3, starting(1), always)
+    happen(queue, 6, Event("hold", 2.0))
+    found, more = overview(queue, 2)
+    assert ([item.id for item in found], more) == ([2, 3, 4, 5, 6], 1)
+    assert ([item.id for item in overview(queue, 10)[0]], overview(queue, 10)[1]) == ([1, 2, 3, 4, 5, 6], 0)
+    submit(queue, spec("g", after=(Dependency(4), Dependency(5))), {}, 1.0)
+    waiting, running, known = under_way(queue)
+    assert ([item.id for item in waiting], [item.id for item in running]) == ([5, 6, 7], [3])
+    assert known == {4: "succeeded", 5: "queued"}
+    other = open_queue(queue.folder)
+    with queue.database.snapshot():
+        before = queue.database.tuples("counts")
+        submit(other, spec("h"), {}, 1.0)
+        assert queue.database.tuples("counts") == before
+    assert dict(queue.database.tuples("counts"))["queued"] == 3
+    other.database.close()
 
 
 def test_a_start_sees_what_runs_and_asks_whether_it_fits(queue: Queue) -> None:
@@ -278,8 +332,8 @@ def test_pruning(queue: Queue) -> None:
     (record.attempt_folder(queue.folder, 1, 1)).mkdir()
     (record.attempt_folder(queue.folder, 1, 1) / "output-0.log").write_bytes(bytes(100_000))
     (queue.folder / "000099").mkdir()  # a submit was killed here
-    assert prune(queue, ended_before=20.0, dry_run=True) == [old, failed]
-    assert prune(queue, ended_before=20.0, states=("failed", "running"), dry_run=True) == [failed]
+    assert prunable(queue, ended_before=20.0) == [old, failed]
+    assert prunable(queue, ended_before=20.0, states=("failed", "running")) == [failed]
     assert len(listed(queue)) == 6
     assert "000099" in folders(queue)
     assert prune(queue, ended_before=20.0, states=["succeeded"]) == [old]
@@ -506,10 +560,10 @@ def test_the_doctor_looks(tmp_path: Path) -> None:
     assert aside.hint == "Look whether you need them, then delete them."
     (tmp_path / "file").write_text("x")
     refused = doctor_checks(lambda: open_queue(tmp_path / "file"))
-    assert [check.run().verdict for check in refused] == ["fail"] * 3
+    assert [check.run().verdict for check in refused] == ["fail", "skip", "skip"]
 
 
-def test_damage_in_the_middle_of_the_work_is_mended_by_the_next_one(queue: Queue) -> None:
+def test_damage_in_the_middle_of_the_work_is_mended(queue: Queue) -> None:
     for number in range(300):
         submit(queue, spec(f"{number}"), {}, 1.0)
     queue.database._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -517,17 +571,43 @@ def test_damage_in_the_middle_of_the_work_is_mended_by_the_next_one(queue: Queue
     queue.database.close()
     path = queue.folder / "queue.db"
     content = bytearray(path.read_bytes())
-    content[4096 * 3 :] = os.urandom(len(content) - 4096 * 3)
+    leaf = next(at for at in range(4096 * 3, len(content), 4096) if content[at] == 13)  # sqlite.org/fileformat2.html
+    content[leaf : leaf + 4096] = os.urandom(4096)
     path.write_bytes(content)
     reopened = open_queue(queue.folder)  # what is read to open it is whole
     assert reopened.notice == ""
-    with pytest.raises(FileDamaged) as caught:
-        listed(reopened)
-    assert caught.value.hint == "Run the command again: the queue is then rebuilt from the job folders."
-    assert listed(reopened) == before  # a daemon needs no restart
+    assert listed(reopened) == before  # mended, and read again; a daemon needs no restart
+    assert room.counts(reopened)["queued"] == 300
     assert listed(open_queue(queue.folder)) == before
     assert submit(reopened, spec(), {}, 1.0).id == 301
     reopened.database.close()
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo"])
+def test_what_is_no_file_in_the_place_of_the_database_is_set_aside(queue: Queue, kind: str) -> None:
+    submit(queue, spec(), {}, 1.0)
+    queue.database.close()
+    path = queue.folder / "queue.db"
+    path.unlink()
+    path.mkdir() if kind == "folder" else os.mkfifo(path)
+    with closing((again := open_queue(queue.folder)).database):
+        assert "was set aside" in again.notice
+        assert [item.id for item in listed(again)] == [1]
+    (aside,) = (queue.folder / "damaged").iterdir()
+    assert aside.is_dir() == (kind == "folder")
+
+
+def test_what_was_mended_is_told_once_to_whoever_comes_next(queue: Queue) -> None:
+    submit(queue, spec(), {}, 1.0)
+    assert take_notice(queue.folder) == ""
+    queue.database.close()
+    (queue.folder / "queue.db").write_bytes(b"garbage" * 1000)
+    with closing((again := open_queue(queue.folder)).database):
+        assert again.notice != ""
+        assert take_notice(queue.folder) == again.notice
+    assert take_notice(queue.folder) == ""
+    with closing(open_queue(queue.folder).database):
+        assert take_notice(queue.folder) == ""
 
 
 def test_a_process_that_had_the_queue_open_follows_a_rebuilt_one(queue: Queue) -> None:
@@ -543,16 +623,17 @@ def test_a_process_that_had_the_queue_open_follows_a_rebuilt_one(queue: Queue) -
     assert listed(open_queue(queue.folder)) == listed(queue)
 
 
-def test_a_change_while_another_process_rebuilds_says_so(queue: Queue) -> None:
+def test_a_change_while_somebody_moves_the_database_says_so(queue: Queue) -> None:
     submit(queue, spec("first"), {}, 1.0)
 
     def meanwhile(_job: Job, _active: Sequence[Job]) -> bool:
-        room.rebuild_queue(queue.folder).database.close()
+        for name in ("queue.db", "queue.db-wal", "queue.db-shm"):
+            (queue.folder / name).unlink()
         return True
 
     with pytest.raises(room.Replaced) as caught:
         start(queue, 1, starting(1), meanwhile)
     assert caught.value.hint == "See what is there before you try again: ultralab jobs list"
-    assert job(queue, 1).state == "queued"
-    happen(queue, 1, Event("hold", 2.0))
-    assert events(queue, 1) == [Event("hold", 2.0)]
+    assert job(queue, 1).state == "running"  # so it was written; its supervisor gets no go-ahead
+    assert happen(queue, 1, Event("never_began", 2.0, 1)).state == "queued"
+    assert events(queue, 1) == [starting(1), Event("never_began", 2.0, 1)]

@@ -52,6 +52,21 @@ CASES: list[tuple[Reason, str, dict[str, Any]]] = [
         {"jobs": [12], "state": "interrupted"},
     ),
     (
+        Reason("dependency_failed", jobs=(41, 40), state="failed"),
+        "Waits for job 41, which waits for job 40, which failed: retry that one, or cancel this.",
+        {"jobs": [41, 40], "state": "failed"},
+    ),
+    (
+        Reason("dependency_failed", jobs=(41, 40), state="cancelled"),
+        "Waits for job 41, which waits for job 40, which was cancelled: retry that one, or cancel this.",
+        {"jobs": [41, 40], "state": "cancelled"},
+    ),
+    (
+        Reason("dependency_failed", jobs=(41, 40), state="interrupted"),
+        "Waits for job 41, which waits for job 40, which was interrupted: retry that one, or cancel this.",
+        {"jobs": [41, 40], "state": "interrupted"},
+    ),
+    (
         Reason("dependency_missing", jobs=(12,)),
         "Waits for job 12, which is not in the queue any more: cancel this one.",
         {"jobs": [12]},
@@ -97,12 +112,23 @@ CASES: list[tuple[Reason, str, dict[str, Any]]] = [
     (
         Reason("memory", need=48 * GIB, free=12 * GIB, jobs=(12, 9), held=(64 * GIB, GIB)),
         "Waits for memory: 48.0 GiB needed, 12.0 GiB free (job 12 holds 64.0 GiB, job 9 holds 1.00 GiB).",
-        {"need": 48 * GIB, "free": 12 * GIB, "jobs": [12, 9], "held": [64 * GIB, GIB]},
+        {"need": 48 * GIB, "free": 12 * GIB, "jobs": [12, 9], "held": [64 * GIB, GIB], "held_by": []},
+    ),
+    (
+        Reason("memory", need=15 * GIB, free=6 * GIB, held_by=(("a model of process 4711", 40 * GIB),)),
+        "Waits for memory: 15.0 GiB needed, 6.00 GiB free (a model of process 4711 holds 40.0 GiB).",
+        {
+            "need": 15 * GIB,
+            "free": 6 * GIB,
+            "jobs": [],
+            "held": [],
+            "held_by": [{"holder": "a model of process 4711", "bytes": 40 * GIB}],
+        },
     ),
     (
         Reason("memory", need=48 * GIB, free=-GIB),
         "Waits for memory: 48.0 GiB needed, 0 B free.",
-        {"need": 48 * GIB, "free": -GIB, "jobs": [], "held": []},
+        {"need": 48 * GIB, "free": -GIB, "jobs": [], "held": [], "held_by": []},
     ),
     (
         Reason("disk", need=48 * GIB, free=-GIB),

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from ultralab.jobs import record, schedules
-from ultralab.jobs.queue import Queue, environment, happen, listed, open_queue, prune, rebuild_queue, start, submit
+from ultralab.jobs.prune import prune
+from ultralab.jobs.queue import Queue, environment, happen, listed, open_queue, rebuild_queue, start, submit
 from ultralab.jobs.schedules import Schedule
 from ultralab.jobs.types import Dependency, Event, Job, JobSpec, Needs
 from ultralab.kernel.errors import Failure
@@ -234,27 +235,44 @@ def test_a_torn_or_unknown_line_among_the_events_is_passed_over(queue: Queue) ->
         assert record.read_events(again.folder / "000001") == [Event("hold", 2.0), Event("release", 5.0)]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "", "{", "[]", '{"schedules": [{}]}', '{"schedules": {"a": 1}}', '{"schedules": [{"spec": "{}"}]}',
-        {"catch_up": "sometimes"}, {"considered": math.nan}, {"added": "x"}, {"name": "A B"}, {"name": "weekly"},
-        {"cron": "\udcff"}, {"spec": "{"},
-    ],
-)  # fmt: skip
-def test_schedules_that_cannot_be_read_are_set_aside(queue: Queue, content: str | dict[str, object]) -> None:
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schedules": {"a": 1}}', "[" * 100_000])
+def test_schedules_that_cannot_be_read_are_set_aside(queue: Queue, content: str) -> None:
     before, _ = filled(queue)
-    mirror = queue.folder / "schedules.json"
-    if isinstance(content, dict):
-        data = json.loads(mirror.read_text())
-        data["schedules"][0] |= content
-        content = json.dumps(data)
-    mirror.write_text(content)
+    (queue.folder / "schedules.json").write_text(content)
     with closing((again := rebuild_queue(queue.folder)).database):
         assert (listed(again), schedules.schedules(again)) == (before, [])
         there = queue.folder / "damaged" / "schedules.json"
         assert again.notice.endswith(f" The schedules could not be read, add them again: {there}")
         assert there.read_text() == content
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        ({"catch_up": "sometimes"}, "daily"), ({"considered": math.nan}, "daily"), ({"considered": 1e15}, "daily"),
+        ({"added": "x"}, "daily"), ({"name": "A \udcff"}, r"A \udcff"), ({"name": None}, "?"), ({"name": "weekly"}, "weekly"),
+        ({"cron": "\udcff"}, "daily"), ({"cron": "0 3 * * j"}, "daily"), ({"spec": "{"}, "daily"), ({"spec": 1}, "daily"),
+        (None, "?"),
+    ],
+)  # fmt: skip
+def test_a_schedule_that_cannot_be_read_takes_no_other_with_it(
+    queue: Queue, wrong: dict[str, object] | None, name: str
+) -> None:
+    before, (_daily, weekly) = filled(queue)
+    mirror = queue.folder / "schedules.json"
+    data = json.loads(mirror.read_text())
+    data["schedules"].reverse()
+    data["schedules"][1] = wrong and data["schedules"][1] | wrong
+    content = json.dumps(data)
+    mirror.write_text(content)
+    with closing((again := rebuild_queue(queue.folder)).database):
+        assert (listed(again), schedules.schedules(again)) == (before, [weekly])
+        there = queue.folder / "damaged" / "schedules.json"
+        assert again.notice.endswith(f" Schedules that could not be read, add them again: {name} ({there})")
+        assert there.read_text() == content
+    with closing((third := rebuild_queue(queue.folder)).database):
+        assert schedules.schedules(third) == [weekly]
+        assert "could not be read" not in third.notice
 
 
 def test_folders_from_a_newer_version_are_refused_and_kept(queue: Queue) -> None:

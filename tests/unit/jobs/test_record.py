@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 import tempfile
 from dataclasses import replace
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from ultralab.jobs import record
 from ultralab.jobs.record import Ended, Submitted
 from ultralab.jobs.types import Dependency, Event, JobSpec, Needs
-from ultralab.kernel.errors import Failure, FileDamaged
+from ultralab.kernel.errors import Failure, FileAccess, FileDamaged
 from ultralab.system.process import ProcessId
 
 WHOLE = JobSpec(
@@ -86,12 +87,33 @@ def test_what_was_submitted_is_for_its_owner_only_and_comes_back(tmp_path: Path)
 def test_what_a_killed_submit_left_gives_way(tmp_path: Path) -> None:
     place = tmp_path / "000001"
     (place / "1").mkdir(parents=True)
-    (place / "1" / "begun.json").write_text("{}")
     (place / ".job.json.x.part").write_text("half")
+    (place / "events.jsonl").write_text('{"event": "ho')
     record.create(tmp_path, 1, Submitted(WHOLE, {}, 1.0))
     assert sorted(path.name for path in place.iterdir()) == ["events.jsonl", "job.json"]
     record.discard(tmp_path, 1)
     record.discard(tmp_path, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("what", ["events.jsonl", "3/begun.json"])
+def test_the_folder_of_a_job_to_which_something_happened_stays(tmp_path: Path, what: str) -> None:
+    place = tmp_path / "000001"
+    (place / "3").mkdir(parents=True)
+    (place / what).write_text('{"event": "hold", "at": 1}\n')
+    with pytest.raises(FileDamaged) as caught:
+        record.create(tmp_path, 1, Submitted(WHOLE, {}, 1.0))
+    database = tmp_path / "queue.db"
+    assert caught.value.message == f"{database} is damaged: it does not know job 1, whose folder is there"
+    assert caught.value.data == {"path": str(database)}
+    assert (place / what).read_text() == '{"event": "hold", "at": 1}\n'
+
+
+def test_a_folder_that_cannot_be_filled_is_not_left(tmp_path: Path) -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="Circular"):
+        record.create(tmp_path, 1, Submitted(WHOLE, {"A": endless}, 1.0))  # type: ignore[dict-item]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -268,3 +290,53 @@ def test_an_end_that_no_supervisor_writes(tmp_path: Path, name: str, value: obje
     assert record.read_ended(tmp_path) is None
     (tmp_path / "ended.json").write_text(json.dumps({key: item for key, item in ENDED.items() if key != name}))
     assert record.read_ended(tmp_path) is None
+
+
+# What a job's processes may have put there
+
+
+def put(place: Path, kind: str) -> None:
+    if kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    elif kind == "link":
+        place.symlink_to(place)
+    elif kind == "giant":
+        place.touch()
+        os.truncate(place, 10**12)
+    else:
+        place.write_bytes(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device", "link", "giant", "deep"])
+def test_nothing_that_a_job_puts_in_place_of_its_files_is_read(tmp_path: Path, kind: str) -> None:
+    for name in ("progress.json", "worker.json", "begun.json", "ended.json", "events.jsonl"):
+        put(tmp_path / name, kind)
+    found = (record.read_progress(tmp_path), record.read_worker(tmp_path), record.read_begun(tmp_path))
+    assert found == (None, None, None)
+    assert (record.read_ended(tmp_path), record.read_mark(tmp_path)) == (None, "")
+    assert record.has_begun(tmp_path)
+    if kind != "folder":
+        assert record.read_events(tmp_path) == []
+
+
+def test_numbers_that_json_does_not_have_are_left_out(tmp_path: Path) -> None:
+    text = '{"a": NaN, "b": [1, 1e999, {"c": -Infinity, "d": 2.5}], "e": "NaN", "f": {"g": Infinity}}'
+    (tmp_path / "progress.json").write_text(text)
+    assert record.read_progress(tmp_path) == {"b": [1, {"d": 2.5}], "e": "NaN", "f": {}}
+    (tmp_path / "begun.json").write_text('{"at": 1e999}')
+    assert record.read_begun(tmp_path) is None
+
+
+def test_a_process_without_room_for_a_file_does_not_take_a_job_for_unended(tmp_path: Path) -> None:
+    (tmp_path / "ended.json").write_text("{}")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(FileAccess):
+            record.read_ended(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

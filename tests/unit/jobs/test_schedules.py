@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ultralab.jobs import record, schedules
-from ultralab.jobs.queue import Queue, environment, listed, rebuild_queue
+from ultralab.jobs import opening, record, schedules
+from ultralab.jobs.mirror import write_mirror
+from ultralab.jobs.queue import Queue, changing, environment, listed, rebuild_queue
 from ultralab.jobs.schedules import Schedule
 from ultralab.jobs.types import Condition, Dependency, Job, JobSpec
 from ultralab.kernel.errors import AlreadyExists, FileAccess, NotFound, RequestError, UnknownChoice
@@ -128,6 +129,79 @@ def test_a_submit_that_fails_leaves_the_schedule_as_it_was(queue: Queue) -> None
     assert not (queue.folder / "000001").exists()
     (queue.folder / "000002").unlink()
     assert [job.id for job in schedules.submit_due(queue, made, [200.0, 300.0], 350.0)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "spec", [replace(SPEC, name="x\udcff"), replace(SPEC, kind="x\udcff"), replace(SPEC, owner="x\udcff")]
+)
+def test_what_is_no_text_is_refused(queue: Queue, spec: JobSpec) -> None:
+    made = nightly(queue)
+    with pytest.raises(RequestError) as caught:
+        schedules.add(queue, "bad", "@daily", "once", spec, {}, 1.0)
+    assert r"'x\udcff'" in caught.value.message
+    assert schedules.schedules(queue) == [made]
+
+
+def test_a_folder_that_is_no_text_is_a_folder(queue: Queue) -> None:
+    spec = replace(SPEC, cwd=os.fsdecode(b"/\xff"))
+    made = schedules.add(queue, "odd", "@daily", "once", spec, {}, 1.0)
+    assert schedules.schedules(queue) == [made]
+    (job,) = schedules.submit_due(queue, made, [2.0], 2.0)
+    assert job.spec == replace(spec, schedule="odd")
+    again = rebuild_queue(queue.folder)
+    assert (listed(again), schedules.schedules(again)) == ([job], [replace(made, considered=2.0)])
+    again.database.close()
+
+
+def spoil(queue: Queue, name: str, value: str) -> None:
+    """Put into a row, and into the mirror, what an earlier ultralab took and could not read."""
+    with changing(queue):
+        row = queue.database.run("schedule", name="bad")[0]
+        queue.database.run("remove_schedule", name="bad")
+        queue.database.run("add_schedule", **{**row, name: value})  # type: ignore[arg-type]
+        write_mirror(queue.folder, queue.database)
+
+
+SPOILT = [
+    ("spec", json.dumps(record.form(replace(SPEC, kind="x\udcff"), {}))),
+    ("spec", "{"),
+    ("cron", "no cron"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), SPOILT)
+def test_a_row_that_cannot_be_read_takes_no_other_with_it(queue: Queue, name: str, value: str) -> None:
+    made = nightly(queue)
+    nightly(queue, "bad")
+    spoil(queue, name, value)
+    mirror = (queue.folder / "schedules.json").read_text()
+    assert schedules.schedules(queue) == [made]
+    assert schedules.schedules(queue) == [made]  # mended meanwhile
+    assert not (queue.folder / "queue.suspect").exists()
+    there = queue.folder / "damaged" / "schedules.json"
+    assert there.read_text() == mirror
+    assert mirrored(queue) == [("nightly", 100.0, False)]
+    notice = opening.take_notice(queue.folder)
+    assert notice.endswith(f" Schedules that could not be read, add them again: bad ({there})")
+    with pytest.raises(NotFound):
+        schedules.remove(queue, "bad")
+
+
+@pytest.mark.parametrize(("name", "value"), SPOILT)
+def test_any_row_can_be_removed(queue: Queue, name: str, value: str) -> None:
+    made = nightly(queue)
+    nightly(queue, "bad")
+    spoil(queue, name, value)
+    schedules.remove(queue, "bad")
+    assert schedules.schedules(queue) == [made]
+    assert mirrored(queue) == [("nightly", 100.0, False)]
+    assert not (queue.folder / "damaged").exists()
+
+
+def test_bytes_that_are_no_text_name_no_schedule(queue: Queue) -> None:
+    for work in (schedules.get, schedules.remove):
+        with pytest.raises(NotFound):
+            work(queue, os.fsdecode(b"\xff"))
 
 
 def test_a_mirror_that_is_behind_submits_nothing_twice(queue: Queue) -> None:

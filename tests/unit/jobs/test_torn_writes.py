@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ultralab.jobs import schedules
+from ultralab.jobs.prune import prune
 from ultralab.jobs.queue import (
     Queue,
     environment,
@@ -25,13 +26,12 @@ from ultralab.jobs.queue import (
     job,
     listed,
     open_queue,
-    prune,
     rebuild_queue,
     start,
     submit,
 )
 from ultralab.jobs.schedules import Schedule
-from ultralab.jobs.states import possible
+from ultralab.jobs.states import TRANSITIONS
 from ultralab.jobs.types import Dependency, Event, Job, JobSpec
 from ultralab.kernel.errors import DiskFull
 from ultralab.system.process import ProcessId
@@ -61,7 +61,7 @@ def fresh_job(dice: random.Random, queue: Queue) -> None:
 
 def something_happens(dice: random.Random, queue: Queue) -> None:
     item = dice.choice(listed(queue))
-    name = dice.choice([name for name in possible(item.state) if name != "start"])
+    name = dice.choice([row.event for row in TRANSITIONS if row.state == item.state and row.event != "start"])
     fence = item.condition.fence if name in ("never_began", "end_well", "end_badly", "lose") else None
     happen(queue, item.id, Event(name, 200.0, fence, status=0, cause="exit"))
 
@@ -101,9 +101,9 @@ CHANGES: tuple[Change, ...] = (
 
 
 def make_queue(folder: Path) -> None:
-    """Seven jobs in different states, attempts with files, one schedule; the write-ahead log as after a killed process."""
+    """Eight jobs in different states (the newest is over), attempts with files, one schedule; the write-ahead log as after a killed process."""
     queue = open_queue(folder)
-    for number in range(1, 8):
+    for number in range(1, 9):
         after = (Dependency(2, "end"),) if number == 3 else ()
         submit(queue, JobSpec(("x", str(number)), "/", f"job-{number}", after=after), {"N": str(number)}, 1.0)
     for number in (1, 2, 3, 4):
@@ -116,7 +116,8 @@ def make_queue(folder: Path) -> None:
     happen(queue, 2, Event("end_badly", 3.0, 1, status=1, cause="exit"))
     happen(queue, 3, Event("cancel", 3.0))
     happen(queue, 5, Event("hold", 3.0))
-    happen(queue, 6, Event("cancel", 3.0))
+    for number in (6, 8):
+        happen(queue, number, Event("cancel", 3.0))
     schedules.add(queue, "nightly", "@daily", "once", JobSpec(("backup",), "/", "backup"), {"A": "b"}, 50.0)
     shutil.copytree(folder, folder.with_name("made"))
     queue.database.close()
@@ -193,7 +194,7 @@ def lose_power(dice: random.Random, made: Path, place: Path, change: Change) -> 
     with closing((queue := open_queue(place / "live")).database):
         if dice.random() < 0.5:  # then its log begins again, over what it held
             queue.database._connection.execute("PRAGMA wal_checkpoint(RESTART)")
-        for _ in range(dice.randrange(3)):
+        for _ in range(0 if change is old_ones_go else dice.randrange(3)):  # the newest is to go: its number is kept
             fresh_job(dice, queue)
         old, before = state(queue), files_in(queue.folder)
         change(dice, queue)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import tempfile
@@ -216,3 +217,23 @@ def test_whatever_is_done_the_limit_holds(steps: list[int | tuple[int]]) -> None
                     reserve(ledger, step, "step")
         assert {item.id: item.amount for item in holders(ledger)} == model
         ledger.database.close()
+
+
+def test_the_ledger_is_for_its_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ledger = open_ledger(tmp_path / "state" / "machine", 100)
+        reserve(ledger, 1, "a model with a name")
+        names = ("memory.db", "memory.db-wal", "memory.db-shm")
+        modes = {name: stat.S_IMODE((tmp_path / "state" / "machine" / name).stat().st_mode) for name in names}
+        assert modes == dict.fromkeys(names, 0o600)
+        assert stat.S_IMODE((tmp_path / "state" / "machine").stat().st_mode) == 0o700
+        for name in names:
+            (tmp_path / "state" / "machine" / name).chmod(0o644)  # as an earlier ultralab made it
+        (tmp_path / "state" / "machine").chmod(0o755)  # and its owner may have chosen this
+        assert holders(open_ledger(tmp_path / "state" / "machine", 100)) == holders(ledger)
+        modes = {name: stat.S_IMODE((tmp_path / "state" / "machine" / name).stat().st_mode) for name in names}
+        assert modes == dict.fromkeys(names, 0o600)
+        assert stat.S_IMODE((tmp_path / "state" / "machine").stat().st_mode) == 0o755
+    finally:
+        os.umask(before)

@@ -139,7 +139,7 @@ def test_the_section_of_the_jobs(tmp_path: Path) -> None:
 
 
 _NIGHT = 'a time of the day from and to, such as "22:00-07:00"'
-_KINDS = 'a list of kinds with the most at once (1 to 9999), such as ["download=2"]'
+_KINDS = 'a list of kinds with the most at once (1 to 9999), such as ["pull=2"]'
 
 
 @pytest.mark.parametrize(

@@ -599,7 +599,7 @@ def test_a_recycled_pid_is_not_taken_for_the_worker(tmp_path: Path) -> None:
         known = identify(stranger.pid)
         assert known is not None
         assert end_attempt(str(tmp_path / "3"), ProcessId(known.pid, known.start + "0"))
-            assert stranger.poll() is None
+        assert stranger.poll() is None
         assert alive(known)
         assert end_attempt(str(tmp_path / "3"), known)
         assert stranger.wait(5) == -signal.SIGKILL

@@ -230,6 +230,59 @@ def test_another_file_in_its_place_is_noticed_and_taken_up(room: Path, path: Pat
     database.close()
 
 
+def test_who_must_not_make_it_makes_nothing(room: Path, path: Path) -> None:
+    path.parent.mkdir()
+    with pytest.raises(FileAccess, match="unable to open database file"):
+        open_database(path, ROOM, create=False)
+    assert list(path.parent.iterdir()) == []
+    open_database(path, ROOM).run("add", text="one")
+    shared = open_database(path, ROOM, create=False)
+    assert texts(shared) == ["one"]
+    path.unlink()
+    with pytest.raises(FileAccess):
+        shared.reopen()
+    assert not path.exists()
+    shared.close()
+    shared.close()
+
+
+def test_who_closes_the_last_one_puts_the_log_away(room: Path, path: Path) -> None:
+    open_database(path, ROOM).close()
+    first = open_database(path, ROOM, create=False)
+    first.run("add", text="one")
+    assert path.with_name("notes.db-wal").exists()
+    first.close()
+    assert [file.name for file in path.parent.iterdir()] == ["notes.db"]
+    dropped = open_database(path, ROOM, create=False)
+    dropped.run("add", text="two")
+    del dropped  # who drops it does not ask whose log it is by now
+    assert path.with_name("notes.db-wal").stat().st_size > 0
+    assert texts(open_database(path, ROOM)) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["ALTER TABLE note RENAME COLUMN text TO texu", "ALTER TABLE note RENAME TO nota", "DROP TABLE note"]
+)
+def test_tables_that_are_not_the_rooms_are_damage(room: Path, path: Path, statement: str) -> None:
+    database = open_database(path, ROOM)
+    assert database.is_as_made()
+    database._connection.execute(statement)
+    assert not database.is_as_made()
+    for query in ("everything", "add"):
+        with pytest.raises(FileDamaged) as caught:
+            database.run(query, **({"text": "x"} if query == "add" else {}))
+        assert caught.value.data == {"path": str(path)}
+    assert database.integrity(full=True) == "ok"
+
+
+def test_a_version_that_was_never_written_is_damage(room: Path, path: Path) -> None:
+    database = open_database(path, ROOM)
+    database._connection.execute("PRAGMA user_version=0")
+    database.close()
+    with pytest.raises(FileDamaged, match="table note already exists"):
+        open_database(path, ROOM)
+
+
 def test_a_transaction_is_whole_or_nothing(room: Path, path: Path) -> None:
     database, other = open_database(path, ROOM), open_database(path, ROOM)
 

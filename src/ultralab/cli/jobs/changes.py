@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,29 +19,47 @@ if TYPE_CHECKING:
 
 
 def _each(request: Request, references: tuple[str, ...], verb: Callable[[Lab, str], Job]) -> None:
-    """Do it with each; what is refused hinders no other. Raises the first refusal at the end."""
-    from ultralab.cli.jobs.views import print_json, to_data
-    from ultralab.jobs.states import STATE_NAMES
-    from ultralab.kernel.text import printable
+    """Do it with each; what is refused hinders no other. The exit status is that of the first refusal."""
+    from ultralab.cli.output import print_json
 
-    lab = opened(request)
+    lab = opened(request, anyway=True)
     done: list[Job] = []
-    refused: list[UltralabError] = []
+    refused: dict[str, UltralabError] = {}
     for reference in dict.fromkeys(references):
         try:
             done.append(verb(lab, reference))
         except UltralabError as error:
-            refused.append(error)
-    if request.json and not refused:
-        print_json([to_data(job) for job in done])
-    elif not request.json:
-        for job in done:
-            state = _(STATE_NAMES[job.state])
-            click.echo(f"{job.id}  {printable(job.spec.name)}  {state}")
-        for other in refused[1:]:
-            click.echo(_("Warning: {message}").format(message=other.message), err=True)
+            refused[reference] = error
+    if request.json:
+        print_json(_to_data(done, refused))
+    else:
+        _say(done, refused)
     if refused:
-        raise refused[0]
+        raise SystemExit(next(iter(refused.values())).exit_status)
+
+
+def _to_data(done: Sequence[Job], refused: Mapping[str, UltralabError]) -> dict[str, Any]:
+    """What became of each, as JSON: always of this shape."""
+    from ultralab.cli.jobs.views import to_data
+
+    problems = [
+        {"job": reference, "kind": error.kind, "message": error.message, "hint": error.hint}
+        for reference, error in refused.items()
+    ]
+    return {"jobs": [to_data(job) for job in done], "refused": problems}
+
+
+def _say(done: Sequence[Job], refused: Mapping[str, UltralabError]) -> None:
+    """A line per job; where only one was refused, it is told as every error is, with its hint."""
+    from ultralab.jobs.states import STATE_NAMES
+    from ultralab.kernel.text import printable
+
+    for job in done:
+        click.echo(f"{job.id}  {printable(job.spec.name)}  {_(STATE_NAMES[job.state])}")
+    for error in refused.values():
+        if len(refused) == 1:
+            raise error
+        click.echo(_("Error: {message}").format(message=error.message), err=True)
 
 
 @click.command(
@@ -104,11 +122,11 @@ def prune(request: Request, older_than: str, *, dry_run: bool) -> None:
     from ultralab.cli.jobs.views import json_rows
     from ultralab.jobs.when import parse_duration
 
-    gone = verb(opened(request), older_than=parse_duration(older_than), dry_run=dry_run)
+    gone = verb(opened(request, anyway=True), older_than=parse_duration(older_than), dry_run=dry_run)
     if request.json:
         click.echo(json_rows(gone))
     elif dry_run:
-        numbers = ", ".join(str(job.id) for job in gone) or "–"
+        numbers = _(", ").join(str(job.id) for job in gone) or "–"
         click.echo(_("These would be removed: {numbers}").format(numbers=numbers))
     else:
         click.echo(ngettext("{count} job removed.", "{count} jobs removed.", len(gone)).format(count=len(gone)))
@@ -124,7 +142,7 @@ def prune(request: Request, older_than: str, *, dry_run: bool) -> None:
 def rebuild(request: Request) -> None:
     """Rebuild the queue."""
     from ultralab.app.jobs import rebuild as verb
-    from ultralab.cli.jobs.views import print_json
+    from ultralab.cli.output import print_json
 
     notice = verb(opened(request))
     if request.json:

@@ -12,8 +12,7 @@ from ultralab.cli.jobs.options import JOB
 from ultralab.kernel.language import _
 
 if TYPE_CHECKING:
-    from ultralab.app import Lab
-    from ultralab.jobs.types import Job
+    from ultralab.jobs.types import State
 
 _ENDED_SHOWN: Final = 10
 _STATES: Final = ("queued", "held", "running", "cancelling", "succeeded", "failed", "cancelled", "interrupted")
@@ -22,46 +21,42 @@ _STATES: Final = ("queued", "held", "running", "cancelling", "succeeded", "faile
 @click.command(
     "list",
     cls=Command,
-    help=_("List the jobs that wait or run, and the last ones that ended."),
+    help=_("List the jobs that wait or run, and the last 10 that ended (with --json too); --all lists every one."),
     examples=("ultralab jobs list", "ultralab jobs list --state failed", "ultralab jobs list --all --json"),
 )
 @click.option("--all", "everything", is_flag=True, help=_("Every job that is kept."))
 @click.option("--state", type=click.Choice(_STATES), help=_("Only jobs in this state."))
 @click.option("--limit", type=click.IntRange(1), metavar="N", help=_("The newest N of them."))
 @click.pass_obj
-def list_(request: Request, state: str | None, limit: int | None, *, everything: bool) -> None:
+def list_(request: Request, state: State | None, limit: int | None, *, everything: bool) -> None:
     """List the jobs."""
     import gc
     import shutil
 
+    from ultralab.app.jobs import overview
     from ultralab.cli.jobs.views import json_rows, lines
     from ultralab.system import clock
 
     gc.disable()  # thousands of values that live until the end: looking for garbage among them only takes time
-    found, more = _chosen(opened(request), state, limit, everything=everything)
+    states = () if state is None else (state,)
+    seen = overview(opened(request, anyway=True), states=states, limit=limit, everything=everything, ended=_ENDED_SHOWN)
     if request.json:
-        click.echo(json_rows(found))
+        click.echo(json_rows(seen.jobs))
         return
-    text = lines(found, clock.timestamp(), shutil.get_terminal_size().columns)
-    if not found:
-        text = [_("No job here. Submit one: ultralab jobs submit -- COMMAND")]
-    if more:
-        text.append(" " + _("… and {count} that ended before: ultralab jobs list --all").format(count=more))
+    text = lines(seen.jobs, clock.timestamp(), shutil.get_terminal_size().columns)
+    if not seen.jobs:
+        text = [_nothing(state)]
+    if seen.more:
+        text.append(" " + _("… and {count} that ended before: ultralab jobs list --all").format(count=seen.more))
     click.echo("\n".join(text))
 
 
-def _chosen(lab: Lab, state: str | None, limit: int | None, *, everything: bool) -> tuple[list[Job], int]:
-    """The jobs to list, and how many more there are that are over."""
-    from ultralab.app.jobs import counts, listed
-    from ultralab.jobs.types import ACTIVE, OVER, WAITING
+def _nothing(state: State | None) -> str:
+    from ultralab.jobs.states import STATE_NAMES
 
-    if everything or state is not None:
-        return listed(lab, states=(state,) if state else (), limit=limit), 0  # type: ignore[arg-type]
-    under_way = listed(lab, states=(*WAITING, *ACTIVE))
-    ended = listed(lab, states=OVER, limit=_ENDED_SHOWN)
-    number = counts(lab)
-    found = sorted([*under_way, *ended], key=lambda job: job.id)
-    return found[-limit:] if limit else found, sum(number.get(state, 0) for state in OVER) - len(ended)
+    if state is None:
+        return _("No job here. Submit one: ultralab jobs submit -- COMMAND")
+    return _("No job is {state}.").format(state=_(STATE_NAMES[state]))
 
 
 @click.command(
@@ -80,5 +75,5 @@ def show_(request: Request, job: str) -> None:
     from ultralab.cli.output import show
     from ultralab.system import clock
 
-    seen = view(opened(request), job)
+    seen = view(opened(request, anyway=True), job)
     show(request, view_data(seen), lambda out: draw(out, seen, clock.timestamp()))

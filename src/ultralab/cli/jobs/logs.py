@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -14,8 +15,8 @@ from ultralab.cli.jobs.options import JOB
 from ultralab.kernel.language import _
 
 if TYPE_CHECKING:
-    from ultralab.app import Lab
     from ultralab.app.jobs import JobView
+    from ultralab.cli.jobs.output import Beside
 
 _TAIL: Final = 200
 _DETACHED: Final = 130
@@ -36,18 +37,21 @@ def logs(request: Request, job: str, attempt: int | None, tail: int | None, *, f
     """Print a job's output."""
     from ultralab.app import jobs as verbs
     from ultralab.cli.jobs import output
+    from ultralab.cli.jobs.look import Look
     from ultralab.cli.jobs.page import why
-    from ultralab.cli.jobs.views import print_json
+    from ultralab.cli.output import print_json
     from ultralab.system.output import tail_offset
 
-    lab = opened(request)
+    lab = opened(request, anyway=True)
     seen = verbs.view(lab, job)
     found = output.attempt_of(seen, attempt)
     limit = lab.settings.jobs.log_limit
     if follow:
-        beside = output.Beside(quiet=True)
+        beside = output.Beside("nothing" if request.quiet or request.json else "waits")
         out = None if request.json else sys.stdout.buffer
-        seen = output.follow(_look(lab, seen), out, beside, limit, tail=tail, only=attempt)
+        back = _("Job {number} goes on. Back to it: ultralab jobs logs -f {number}")
+        with _until_interrupted(seen, beside, back):
+            seen = output.follow(Look(lab, seen), out, beside, limit, tail=tail, only=attempt)
         found = output.attempt_of(seen, attempt)
     if request.json:
         numbers = {"job": seen.job.id, "attempt": found.fence if found else None}
@@ -59,13 +63,6 @@ def logs(request: Request, job: str, attempt: int | None, tail: int | None, *, f
         output.copy(found.folder, sys.stdout.buffer, start, limit)
 
 
-def _look(lab: Lab, seen: JobView) -> Callable[[], JobView]:
-    """Reads the job again, by its number: a newer one may take its name."""
-    from ultralab.app.jobs import view
-
-    return lambda: view(lab, str(seen.job.id))
-
-
 @click.command(
     "attach",
     cls=Command,
@@ -73,30 +70,40 @@ def _look(lab: Lab, seen: JobView) -> Callable[[], JobView]:
     examples=("ultralab jobs attach last", "ultralab jobs attach nightly && echo done"),
 )
 @JOB
-@click.option("--tail", type=click.IntRange(0), default=_TAIL, metavar="N", help=_("Begin with its last N lines."))
+@click.option(
+    "--tail", type=click.IntRange(0), default=_TAIL, metavar="N", help=_("Begin with its last N lines (default: 200).")
+)
 @click.pass_obj
 def attach(request: Request, job: str, tail: int) -> None:
     """Follow a job."""
     from ultralab.app.jobs import view
     from ultralab.cli.jobs import output
-    from ultralab.cli.jobs.views import print_json, view_data
+    from ultralab.cli.jobs.look import Look
+    from ultralab.cli.jobs.views import view_data
+    from ultralab.cli.output import print_json
 
-    lab = opened(request)
+    lab = opened(request, anyway=True)
     seen = view(lab, job)
-    beside = output.Beside(quiet=request.quiet or request.json)
+    beside = output.Beside("nothing" if request.quiet or request.json else "all")
     out = None if request.json else sys.stdout.buffer
-    try:
-        seen = output.follow(_look(lab, seen), out, beside, lab.settings.jobs.log_limit, tail=tail)
-    except KeyboardInterrupt:
-        beside.hush()
-        back = _("Job {number} goes on. Back to it: ultralab jobs attach {number}").format(number=seen.job.id)
-        click.echo(back, err=True)
-        raise SystemExit(_DETACHED) from None
+    back = _("Job {number} goes on. Back to it: ultralab jobs attach {number}")
+    with _until_interrupted(seen, beside, back):
+        seen = output.follow(Look(lab, seen), out, beside, lab.settings.jobs.log_limit, tail=tail)
     if request.json:
         print_json(view_data(seen))
     elif not request.quiet:
-        click.echo(_ending(seen), err=True)
+        beside.say(_ending(seen))
     raise SystemExit(_status(seen))
+
+
+@contextmanager
+def _until_interrupted(seen: JobView, beside: Beside, back: str) -> Iterator[None]:
+    """Ctrl-C ends the following only, and says how to come ``back``."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        beside.say(back.format(number=seen.job.id))
+        raise SystemExit(_DETACHED) from None
 
 
 def _status(seen: JobView) -> int:

@@ -36,19 +36,12 @@ def size(_context: click.Context, parameter: click.Parameter, value: str) -> int
 def complete_job(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Numbers and names of the newest jobs, for the shell."""
     from ultralab.app import open_lab
-    from ultralab.app.jobs import jobs_folder, opened
-    from ultralab.jobs.queue import listed
+    from ultralab.app.jobs import names
 
-    home = home_of(context.find_object(Request) or Request())
-    if not jobs_folder(home).is_dir():
-        return [word for word in ("last",) if word.startswith(incomplete)]
     try:
-        with opened(open_lab(home)) as queue:
-            jobs = listed(queue, limit=_COMPLETED, newest=True)
+        known = ["last", *names(open_lab(home_of(context.find_object(Request) or Request())), _COMPLETED)]
     except UltralabError:
-        return []
-    newest = sorted(jobs, key=lambda job: job.id, reverse=True)
-    known = ["last", *(str(job.id) for job in newest), *(job.spec.name for job in newest)]
+        known = ["last"]
     return [word for word in dict.fromkeys(known) if word.startswith(incomplete)]
 
 
@@ -62,25 +55,48 @@ ITS_OWN_WORDS: Final = {"allow_interspersed_args": False}
 def declares(function: Function) -> Function:
     """The options that say what a job is and takes; :func:`spec_of` reads them."""
     options = (
-        click.option("--kind", default="command", metavar="KIND", help=_("Its kind; jobs.kinds limits each kind.")),
         click.option(
-            "--memory", callback=size, default="0", metavar="SIZE", help=_("The memory that it takes, e.g. 48G.")
+            "--kind",
+            default="command",
+            metavar="KIND",
+            help=_("Its kind (default: command); jobs.kinds limits each kind."),
+        ),
+        click.option(
+            "--memory",
+            callback=size,
+            default="0",
+            metavar="SIZE",
+            help=_("The memory that it takes, e.g. 48G (default: 0)."),
         ),
         click.option(
             "--gpu",
             type=click.Choice(["none", "shared", "exclusive"]),
             default="none",
-            help=_("Whether it takes the GPU, with others or alone."),
+            help=_("Whether it takes the GPU, with others or alone (default: none)."),
         ),
-        click.option("--disk", callback=size, default="0", metavar="SIZE", help=_("The disk space that it fills.")),
-        click.option("--network", is_flag=True, help=_("It uses much of the network.")),
-        click.option("--priority", type=click.IntRange(-10, 10), default=0, metavar="N", help=_("Higher goes first.")),
         click.option(
-            "--retry", type=click.IntRange(0, 1000), default=0, metavar="N", help=_("Repeat it so often if it fails.")
+            "--disk", callback=size, default="0", metavar="SIZE", help=_("The disk space that it fills (default: 0).")
         ),
-        click.option("--idempotent", is_flag=True, help=_("It may run again from the start after a power cut.")),
+        click.option("--network", is_flag=True, help=_("It uses much of the network.")),
+        click.option(
+            "--priority",
+            type=click.IntRange(-10, 10),
+            default=0,
+            metavar="N",
+            help=_("Higher goes first (default: 0)."),
+        ),
+        click.option(
+            "--retry",
+            type=click.IntRange(0, 1000),
+            default=0,
+            metavar="N",
+            help=_("Repeat it so often if it fails (default: 0)."),
+        ),
+        click.option("--idempotent", is_flag=True, help=_("It may run again from the start after an interruption.")),
         click.option("--resumable", is_flag=True, help=_("It goes on where it was when it is run again.")),
-        click.option("--timeout", metavar="DURATION", help=_("End it after so long a run, e.g. 2h30m.")),
+        click.option(
+            "--timeout", metavar="DURATION", help=_("End it after so long a run, e.g. 2h30m (default: never).")
+        ),
         click.option(
             "--cwd",
             type=click.Path(path_type=Path),
@@ -94,16 +110,17 @@ def declares(function: Function) -> Function:
 
 
 def spec_of(command: Sequence[str], name: str | None, given: dict[str, Any], **more: Any) -> JobSpec:
-    """The job that the options of :func:`declares` describe. Raises RequestError (a duration)."""
+    """The job that the options of :func:`declares` describe. Raises RequestError (one that makes no sense)."""
+    from ultralab.jobs.sense import default_name, require_sense
     from ultralab.jobs.types import JobSpec, Needs
     from ultralab.jobs.when import parse_duration
     from ultralab.system.environ import user_name
 
     cwd: Path | None = given["cwd"]
-    return JobSpec(
+    spec = JobSpec(
         argv=tuple(command),
         cwd=str((cwd or Path()).expanduser().absolute()),
-        name=name or Path(command[0]).name or "-",
+        name=default_name(tuple(command)) if name is None else name,
         kind=given["kind"],
         owner=user_name(),
         priority=given["priority"],
@@ -111,16 +128,19 @@ def spec_of(command: Sequence[str], name: str | None, given: dict[str, Any], **m
         retries=given["retry"],
         idempotent=given["idempotent"],
         resumable=given["resumable"],
-        timeout=parse_duration(given["timeout"]) if given["timeout"] else None,
+        timeout=parse_duration(given["timeout"]) if given["timeout"] is not None else None,
         **more,
     )
+    require_sense(spec)
+    return spec
 
 
 def announce(request: Request, lab: Lab, job: Job) -> None:
     """Say that a job is in the queue: its number, why it waits, how to follow it. As JSON: the job."""
     from ultralab.app.jobs import daemon_runs, view
     from ultralab.cli.jobs.page import why
-    from ultralab.cli.jobs.views import print_json, reason_data, to_data
+    from ultralab.cli.jobs.views import reason_data, to_data
+    from ultralab.cli.output import print_json
     from ultralab.kernel.text import printable
 
     seen = view(lab, str(job.id))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal
 
 import click
 
@@ -133,30 +134,38 @@ def _is_over(view: JobView, fence: int) -> bool:
 class Beside:
     """What a person is told on standard error beside a job's output: why it waits, its progress as bars.
 
-    ``line_is_open``: the output stands in the middle of a line, which no bar may take away.
+    ``says``: everything, only why it waits, or nothing. ``line_is_open``: the output stands in the middle of a line,
+    which no bar may take away.
     """
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bars = sys.stderr.isatty() and not quiet
+    def __init__(self, says: Literal["all", "waits", "nothing"]) -> None:
+        self._says = says
+        self._bars = sys.stderr.isatty() and says == "all"
         self._said = ""
         self._live: Live | None = None
         self.line_is_open = False
 
     def begin(self, fence: int | None) -> None:
         """Say that another attempt begins (None: it is the first one that is followed)."""
-        if fence is not None and not self._quiet:
-            self.hush()
-            click.echo(_("Attempt {number}:").format(number=fence), err=True)
+        if fence is not None and self._says == "all":
+            self.say(_("Attempt {number}:").format(number=fence))
+
+    def say(self, text: str) -> None:
+        """Print a sentence on a line of its own."""
+        self.hush()
+        if self.line_is_open and _one_place():
+            click.echo(err=True)
+            self.line_is_open = False
+        click.echo(text, err=True)
 
     def tell(self, view: JobView) -> None:
         """Say why it waits or is stopped, once; draw its progress."""
         from ultralab.cli.jobs.page import progress_lines, why
 
-        sentence = "" if self._quiet else why(view)
+        told = self._says == "all" or (self._says == "waits" and view.waiting is not None)
+        sentence = why(view) if told else ""
         if sentence and sentence != self._said:
-            self.hush()
-            click.echo(sentence, err=True)
+            self.say(sentence)
         self._said = sentence
         if self._bars and not self.line_is_open and view.job.state in ACTIVE and view.progress:
             self._draw("\n".join(progress_lines(view.progress, clock.timestamp(), under_way_only=True)))
@@ -180,3 +189,11 @@ class Beside:
             self._live = Live(console=console, auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(Text(text), refresh=True)
+
+
+def _one_place() -> bool:
+    """Whether standard output and standard error end in the same place: a terminal, a file, a pipe."""
+    try:
+        return os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False

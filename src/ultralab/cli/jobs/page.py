@@ -10,18 +10,25 @@ from ultralab.cli.jobs.views import iso
 from ultralab.jobs.states import STATE_NAMES
 from ultralab.jobs.types import ACTIVE, OVER, Cause, JobSpec
 from ultralab.kernel.language import N_, _
-from ultralab.kernel.text import display_width, printable, shorten
+from ultralab.kernel.text import display_width, printable, shorten, wrap
 from ultralab.kernel.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
     from ultralab.app.jobs import AttemptView, JobView
+    from ultralab.system.process import ProcessId
 
+Row = tuple[str, str | Sequence[str]]
+
+_WIDTH: Final = 80
+_NARROWEST: Final = 30
 _BAR: Final = 20
+_LABEL: Final = 40
+_LEAST_LABEL: Final = 8
 _STEPS_SHOWN: Final = 10
 _LEAST_SHARE: Final = 0.01  # of a step, before the time that is left means anything
-_GPU: Final = {"none": "", "shared": N_("GPU shared"), "exclusive": N_("GPU exclusively")}
+_GPU: Final = {"none": "", "shared": N_("GPU shared"), "exclusive": N_("GPU exclusive")}
 _CAUSES: Final[dict[Cause, str]] = {
     "signal": N_("ended by a signal"),
     "timeout": N_("took longer than allowed"),
@@ -36,19 +43,47 @@ def draw(out: Console, view: JobView, now: float) -> None:
     """The page."""
     from rich.text import Text
 
-    from ultralab.cli.output import pairs
-
     job = view.job
-    out.print(Text.assemble((printable(job.spec.name), "bold"), f"  {job.id}  {_(STATE_NAMES[job.state])}"))
+    out.print(
+        Text.assemble((printable(job.spec.name), "bold"), f"  {job.id}  {_(STATE_NAMES[job.state])}"), soft_wrap=True
+    )
     attempts = [
         (_("Attempt {number}").format(number=attempt.fence), _attempt(attempt, runs=_runs(view, attempt)))
         for attempt in view.attempts
     ]
-    out.print(pairs([*_what(view), *_declared(job.spec), *_moments(view, now), *attempts]))
+    _rows(out, [*_what(view), *_declared(job.spec), *_moments(view, now), *attempts, *_printed(view)])
     live = job.state in ACTIVE
     if view.progress and (steps := progress_lines(view.progress, now, live=live)):
-        out.print("\n" + "\n".join(steps) + "\n")
+        out.print("\n" + "\n".join(steps) + "\n", soft_wrap=True)
     out.print(str(view.folder), soft_wrap=True, style="dim")
+
+
+def _rows(out: Console, rows: Sequence[Row]) -> None:
+    """Names and what they are. On a terminal in lines that fit; for a program one line each, with nothing behind it."""
+    from rich.text import Text
+
+    column = max(display_width(name) for name, _value in rows)
+    width = max(_NARROWEST, out.width - column - 2) if out.is_terminal else None
+    for name, value in rows:
+        head = name + " " * (column - display_width(name))
+        for line in _broken(value, width):
+            out.print(Text.assemble((head, "dim"), f"  {line}"), soft_wrap=True)
+            head = " " * column
+
+
+def _broken(value: str | Sequence[str], width: int | None) -> list[str]:
+    """A text in lines of a width, at least one; of several pieces, none is broken."""
+    if width is None:
+        return [value if isinstance(value, str) else "  ".join(value)]
+    if isinstance(value, str):
+        return wrap(value, width) or [""]
+    lines: list[str] = []
+    for piece in value:
+        if lines and display_width(f"{lines[-1]}  {piece}") <= width:
+            lines[-1] += f"  {piece}"
+        else:
+            lines.append(piece)
+    return lines
 
 
 def why(view: JobView) -> str:
@@ -60,11 +95,18 @@ def why(view: JobView) -> str:
     if view.job.state == "queued":
         return _("Starts now.")
     if view.stopped:
-        return _("Its command is stopped (SIGSTOP). It goes on with: kill -CONT {pid}").format(pid=_worker_pid(view))
+        worker = worker_of(view)
+        pid = "?" if worker is None else worker.pid
+        return _("Its command is stopped (SIGSTOP). It goes on with: kill -CONT {pid}").format(pid=pid)
     if view.job.state == "interrupted":
         again = _("Was cut off, and may not run again by itself. To run it again: ultralab jobs retry {number}")
         return again.format(number=view.job.id)
     return ""
+
+
+def worker_of(view: JobView) -> ProcessId | None:
+    """The process of its command, while it runs."""
+    return view.attempts[-1].worker if view.attempts else None
 
 
 def shell_line(argv: Sequence[str]) -> str:
@@ -85,21 +127,26 @@ def progress_lines(
     return [_step_line(step, at, live=live) for step in shown[-_STEPS_SHOWN:]]
 
 
-def _what(view: JobView) -> list[tuple[str, RenderableType]]:
+def _what(view: JobView) -> list[Row]:
     spec, condition = view.job.spec, view.job.condition
-    rows: list[tuple[str, RenderableType]] = []
+    rows: list[Row] = []
     if sentence := why(view):
         rows.append((_("Now"), sentence))
     rows += [(_("Command"), shell_line(spec.argv)), (_("Folder"), printable(spec.cwd, 1000))]
     if condition.status is not None:
-        cause = _CAUSES.get(condition.cause)
-        rows.append((_("Exit"), f"{condition.status}" + (f"  ({_(cause)})" if cause else "")))
+        rows.append((_("Exit"), _because(str(condition.status), condition.cause)))
     if view.attempts and view.attempts[-1].ended and view.attempts[-1].ended.problem:
         rows.append((_("Problem"), printable(view.attempts[-1].ended.problem, 1000)))
     return rows
 
 
-def _declared(spec: JobSpec) -> list[tuple[str, RenderableType]]:
+def _because(what: str, cause: Cause) -> str:
+    """How it ended, with the cause behind it where there is one to name."""
+    named = _CAUSES.get(cause)
+    return _("{what} ({cause})").format(what=what, cause=_(named)) if named else what
+
+
+def _declared(spec: JobSpec) -> list[Row]:
     takes = [
         _("{size} of memory").format(size=format_bytes(spec.needs.memory)) if spec.needs.memory else "",
         _(_GPU[spec.needs.gpu]),
@@ -117,7 +164,7 @@ def _declared(spec: JobSpec) -> list[tuple[str, RenderableType]]:
         _("schedule {name}").format(name=spec.schedule) if spec.schedule else "",
     ]
     found = ((_("Takes"), takes), (_("Rules"), rules))
-    rows = [(name, ", ".join(filter(None, parts))) for name, parts in found]
+    rows = [(name, _(", ").join(filter(None, parts))) for name, parts in found]
     return [
         (_("Kind"), _("{kind}, from {owner}").format(kind=printable(spec.kind), owner=printable(spec.owner) or "–")),
         *((a, b) for a, b in rows if b),
@@ -129,34 +176,40 @@ def _after(job: int, how: str) -> str:
     return text.format(number=job)
 
 
-def _moments(view: JobView, now: float) -> list[tuple[str, RenderableType]]:
+def _moments(view: JobView, now: float) -> list[Row]:
     condition = view.job.condition
     found = (
         (_("Submitted"), condition.submitted),
         (_("Started"), condition.started),
         (_("Ended"), condition.ended if view.job.state in OVER else None),
     )
-    rows: list[tuple[str, RenderableType]] = [(name, iso(at) or "") for name, at in found if at is not None]
+    rows: list[Row] = [(name, iso(at) or "") for name, at in found if at is not None]
     if view.job.state not in OVER and condition.started is not None and view.attempts:
         rows.append((_("Runs for"), format_seconds(max(0.0, now - condition.started))))
     return rows
+
+
+def _printed(view: JobView) -> list[Row]:
+    """Where the output is of a job that is over."""
+    if view.job.state not in OVER or not view.attempts:
+        return []
+    return [(_("Output"), f"ultralab jobs logs {view.job.id}")]
 
 
 def _runs(view: JobView, attempt: AttemptView) -> bool:
     return attempt is view.attempts[-1] and view.job.state in ACTIVE
 
 
-def _attempt(attempt: AttemptView, *, runs: bool) -> str:
-    """One attempt in one line: when, how long, how it ended, what it took."""
+def _attempt(attempt: AttemptView, *, runs: bool) -> list[str]:
+    """One attempt in pieces: when, how long, how it ended, what it took."""
     parts = [iso(attempt.begun) or "–"]
     ended = attempt.ended
     if ended is None:
         parts.append(_("runs") if runs else _("cut off without a record"))
     else:
-        cause = _CAUSES.get(ended.cause)
         parts += [
             format_seconds(ended.seconds),
-            _("exit {status}").format(status=ended.status) + (f" ({_(cause)})" if cause else ""),
+            _because(_("exit {status}").format(status=ended.status), ended.cause),
             _("peak {size}").format(size=format_bytes(ended.peak_rss_bytes)) if ended.peak_rss_bytes else "",
         ]
     parts.append(_("output {size}").format(size=format_bytes(attempt.output_bytes)))
@@ -164,14 +217,7 @@ def _attempt(attempt: AttemptView, *, runs: bool) -> str:
         parts.append(_("{size} lost: the disk was full").format(size=format_bytes(ended.output_lost)))
     if ended is not None and ended.left_behind:
         parts.append(_("processes ended that it left: {count}").format(count=ended.left_behind))
-    return "  ".join(filter(None, parts))
-
-
-def _worker_pid(view: JobView) -> int | str:
-    from ultralab.jobs.record import read_worker
-
-    worker = read_worker(view.attempts[-1].folder) if view.attempts else None
-    return "?" if worker is None else worker.pid
+    return [part for part in parts if part]
 
 
 def _ansi_quoted(word: str) -> str:
@@ -186,7 +232,7 @@ def _escaped(char: str) -> str:
 
 
 def _step_line(step: Mapping[str, Any], now: float | None, *, live: bool) -> str:
-    label = printable(str(step.get("label", "")), 40)
+    label = printable(str(step.get("label", "")), _LABEL)
     started, ended = _number(step.get("started")), _number(step.get("ended"))
     until = now if ended is None else ended
     lasted = None if started is None or until is None else max(0.0, until - started)
@@ -205,8 +251,10 @@ def _step_line(step: Mapping[str, Any], now: float | None, *, live: bool) -> str
     left = ""
     if live and lasted is not None and share > _LEAST_SHARE:
         left = _("{time} left").format(time=format_seconds(lasted / share * (1 - share)))
-    line = "  ".join(filter(None, (f"  {label}  {bar} {share:4.0%}", amount, left)))
-    return f"{line}  {detail}" if detail and display_width(f"{line}  {detail}") <= 80 else shorten(line, 80)
+    figures = "  ".join(filter(None, (f"{bar} {share:4.0%}", amount, left)))
+    label = shorten(label, max(_LEAST_LABEL, _WIDTH - display_width(figures) - 4))  # before any figure is
+    line = f"  {label}  {figures}"
+    return f"{line}  {detail}" if detail and display_width(f"{line}  {detail}") <= _WIDTH else shorten(line, _WIDTH)
 
 
 def _amount(done: float, total: float, unit: str) -> str:

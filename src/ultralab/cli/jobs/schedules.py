@@ -98,7 +98,7 @@ def list_(request: Request) -> None:
 def add(request: Request, /, name: str, cron: str, catch_up: str, command: tuple[str, ...], **given: Any) -> None:
     """Add a schedule."""
     from ultralab.app.jobs import add_schedule, daemon_runs
-    from ultralab.cli.jobs.views import print_json
+    from ultralab.cli.output import print_json
 
     lab = opened(request)
     spec = spec_of(command, name, given, schedule=name)
@@ -123,13 +123,13 @@ def add(request: Request, /, name: str, cron: str, catch_up: str, command: tuple
 def remove(request: Request, name: str) -> None:
     """Remove a schedule."""
     from ultralab.app.jobs import remove_schedule
-    from ultralab.cli.jobs.views import print_json
+    from ultralab.cli.output import print_json
 
     remove_schedule(opened(request), name)
     if request.json:
         print_json({"removed": name})
     else:
-        click.echo(_("Schedule {name} is forgotten.").format(name=name))
+        click.echo(_("Schedule {name} is removed.").format(name=name))
 
 
 @schedules.command("pause", help=_("Let the schedule NAME rest."), examples=("ultralab jobs schedules pause nightly",))
@@ -154,7 +154,7 @@ def resume(request: Request, name: str) -> None:
 
 def _pause(request: Request, name: str, *, paused: bool) -> None:
     from ultralab.app.jobs import pause_schedule
-    from ultralab.cli.jobs.views import print_json
+    from ultralab.cli.output import print_json
 
     changed = pause_schedule(opened(request), name, paused=paused)
     due = _due(changed)

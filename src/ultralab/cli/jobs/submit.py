@@ -29,8 +29,15 @@ if TYPE_CHECKING:
 @click.option("--name", metavar="NAME", help=_("How it is called (default: the command's name)."))
 @declares
 @click.option("--after", multiple=True, metavar="JOB", help=_("Only after the success of this job (repeatable)."))
-@click.option("--after-end", multiple=True, metavar="JOB", help=_("Only after the end of this job, however it ends."))
-@click.option("--when", default="now", metavar="WHEN", help=_("now, night, 22:30, +2h or 2026-11-24T06:00."))
+@click.option(
+    "--after-end", multiple=True, metavar="JOB", help=_("Only after the end of this job, however it ends (repeatable).")
+)
+@click.option(
+    "--when",
+    default="now",
+    metavar="WHEN",
+    help=_("When it may start: now, night, 22:30, +2h or a date (default: now)."),
+)
 @click.option("--hold", is_flag=True, help=_("Keep it until it is released."))
 @COMMAND
 @click.pass_obj

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ultralab.cli.output import lossless
 from ultralab.jobs.states import STATE_NAMES
 from ultralab.jobs.types import OVER, WAITING, Job, JobSpec
 from ultralab.kernel.language import _
@@ -80,11 +81,16 @@ def reason_data(reason: Reason | None) -> dict[str, Any] | None:
 
 
 def view_data(view: JobView) -> dict[str, Any]:
-    """Everything about one job as JSON."""
+    """Everything about one job as JSON. ``now``: the sentence about where it stands; ``worker``: while it runs."""
+    from ultralab.cli.jobs.page import why, worker_of
+
+    worker = worker_of(view)
     return {
         "job": to_data(view.job),
         "waiting": reason_data(view.waiting),
+        "now": why(view) or None,
         "stopped": view.stopped,
+        "worker": None if worker is None else {"pid": worker.pid, "start": worker.start},
         "folder": str(view.folder),
         "attempts": [_attempt_data(attempt) for attempt in view.attempts],
         "progress": view.progress,
@@ -101,20 +107,13 @@ def _attempt_data(attempt: AttemptView) -> dict[str, Any]:
     }
 
 
-def print_json(data: Any) -> None:
-    """Print JSON to standard output."""
-    import json
-
-    print(json.dumps(data, ensure_ascii=False, indent=2, default=str))
-
-
 def json_rows(jobs: Iterable[Job]) -> str:
     """A JSON list, one compact row per job: thousands of them must not take a noticeable time."""
     from json import JSONEncoder
 
     encode = JSONEncoder(ensure_ascii=False).encode
     rows = ",\n".join(encode(to_data(job)) for job in jobs)
-    return f"[\n{rows}\n]" if rows else "[]"
+    return f"[\n{lossless(rows)}\n]" if rows else "[]"
 
 
 def lines(jobs: Sequence[Job], now: float, width: int) -> list[str]:

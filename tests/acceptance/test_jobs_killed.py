@@ -14,8 +14,9 @@ from tests.acceptance.job_lab import all_over, kill, make_job_lab, rows, start_d
 
 from ultralab.app import Lab
 from ultralab.app import jobs as verbs
+from ultralab.jobs.attempts import read_worker
 from ultralab.jobs.marks import mark
-from ultralab.jobs.record import attempt_folder, read_worker
+from ultralab.jobs.record import attempt_folder
 from ultralab.jobs.states import MOST_INTERRUPTIONS
 from ultralab.jobs.types import ACTIVE, Job, JobSpec
 from ultralab.system.process import alive, identify

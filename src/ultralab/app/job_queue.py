@@ -7,17 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ultralab.app.lab import Lab
-from ultralab.jobs.queue import Queue, open_queue, open_to_read
+from ultralab.jobs.queue import Queue, could_start, open_queue, open_to_read
 from ultralab.kernel.errors import Busy, DiskFull, FileAccess
+from ultralab.system import clock
 
 if TYPE_CHECKING:
     from ultralab.jobs.site import Site
     from ultralab.memory import Ledger
     from ultralab.system.process import ProcessId
 
+_STARTED: Final = "drain.started"
+_BEGINNING_SECONDS: Final = 5.0
 UNWRITABLE = (DiskFull, FileAccess, Busy)
 """What keeps somebody from writing, who only wants to read."""
 
@@ -50,13 +53,28 @@ def read_only(lab: Lab, *, settled: bool = True) -> Iterator[Queue]:
 def settle(lab: Lab, queue: Queue) -> None:
     """Before anything is said about jobs: what ended meanwhile has ended. The ledger is opened only where it matters.
 
-    A job that may run again (after a reboot, say) is not only called queued: somebody is woken to start it.
+    Where something changed, or could start and nobody schedules (all of them were killed, say), somebody is woken.
     """
     from ultralab.jobs.settle import settle as settle_queue
 
-    changed = settle_queue(queue, partial(_give_back, lab))
-    if any(job.state == "queued" for job in changed):
+    if settle_queue(queue, partial(_give_back, lab)) or _stands_still(queue):
         wake(lab)
+
+
+def _stands_still(queue: Queue) -> bool:
+    from ultralab.jobs.wake import heard
+
+    if heard(queue.folder) or clock.timestamp() - _last_drain(queue.folder) < _BEGINNING_SECONDS:
+        return False
+    return could_start(queue, clock.timestamp())
+
+
+def _last_drain(folder: Path) -> float:
+    """When a drain was last started, in seconds since the epoch: it takes a moment until it listens."""
+    try:
+        return (folder / _STARTED).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def wake(lab: Lab) -> None:
@@ -64,7 +82,10 @@ def wake(lab: Lab) -> None:
     from ultralab.jobs.wake import poke
     from ultralab.system.process import start_detached
 
-    if not poke(jobs_folder(lab.home)):
+    folder = jobs_folder(lab.home)
+    if not poke(folder):
+        with suppress(OSError):
+            (folder / _STARTED).touch()
         start_detached(_drain_command(lab), cwd=Path("/"))
 
 

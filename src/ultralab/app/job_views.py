@@ -17,8 +17,8 @@ from ultralab.kernel.errors import UltralabError
 from ultralab.system import clock
 
 if TYPE_CHECKING:
+    from ultralab.jobs.attempts import Ended
     from ultralab.jobs.reasons import Reason
-    from ultralab.jobs.record import Ended
     from ultralab.system.process import ProcessId
 
 # Between the reservation and the row of a job that is just started lies less than this.
@@ -112,7 +112,8 @@ def names(lab: Lab, limit: int) -> list[str]:
 
 def view(lab: Lab, reference: str) -> JobView:
     """One job with all that is known of it. Raises NotFound."""
-    from ultralab.jobs.record import job_folder, read_progress
+    from ultralab.jobs.attempts import read_progress
+    from ultralab.jobs.record import job_folder
     from ultralab.system.process import is_stopped
 
     with read_only(lab) as queue:
@@ -131,7 +132,8 @@ def view(lab: Lab, reference: str) -> JobView:
 
 
 def _attempts(folder: Path, job: Job) -> Iterator[AttemptView]:
-    from ultralab.jobs.record import attempt_of, read_begun, read_ended
+    from ultralab.jobs.attempts import read_begun, read_ended
+    from ultralab.jobs.record import attempt_of
     from ultralab.system import output
 
     found = {attempt_of(item.name): item for item in folder.iterdir()} if folder.is_dir() else {}
@@ -148,7 +150,7 @@ def _attempts(folder: Path, job: Job) -> Iterator[AttemptView]:
 
 
 def _worker(attempt: Path) -> ProcessId | None:
-    from ultralab.jobs.record import read_worker
+    from ultralab.jobs.attempts import read_worker
     from ultralab.system.process import alive
 
     worker = read_worker(attempt)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,8 +14,10 @@ from ultralab.app.job_queue import jobs_folder, ledger_of, opened, program_comma
 from ultralab.app.job_views import AttemptView, JobView, Overview, counts, find, listed, names, overview, view
 from ultralab.app.lab import Lab
 from ultralab.jobs import queue as queue_room
+from ultralab.jobs.marks import tell_supervisor
 from ultralab.jobs.opening import take_notice
 from ultralab.jobs.queue import Queue
+from ultralab.jobs.sense import require_sense
 from ultralab.jobs.states import step
 from ultralab.jobs.types import Event, Job, JobSpec, Needs
 from ultralab.kernel.errors import DiskFull, FileAccess, NotFound, RequestError
@@ -117,8 +118,6 @@ def cancel(lab: Lab, reference: str) -> Job:
     gives the job as it will be, and its end, when it is written, makes it cancelled. Raises DiskFull, FileAccess: one that
     waits stays as it is.
     """
-    from ultralab.system.process import signal_process
-
     try:
         job = _happen(lab, reference, "cancel")
     except (DiskFull, FileAccess):
@@ -126,8 +125,8 @@ def cancel(lab: Lab, reference: str) -> Job:
         if job.state != "running":
             raise
         job = replace(job, condition=step(job.spec, job.condition, Event("cancel", clock.timestamp())))
-    if job.state == "cancelling" and job.condition.supervisor is not None:
-        signal_process(job.condition.supervisor, signal.SIGUSR1)
+    if job.state == "cancelling":
+        tell_supervisor(jobs_folder(lab.home), job)
     return job
 
 
@@ -189,13 +188,13 @@ def _prune_snapshots(lab: Lab, kept: Sequence[Job]) -> None:
 def rebuild(lab: Lab) -> str:
     """Set the queue's database aside and make it anew from the jobs' folders; a sentence that says what was found."""
     with closing((queue := queue_room.rebuild_queue(jobs_folder(lab.home))).database):
-        notice(lab)  # whoever asked for it is told at once
+        notice(lab.home)  # whoever asked for it is told at once
         return queue.notice
 
 
-def notice(lab: Lab) -> str:
-    """What had to be mended in the queue since somebody was told, in sentences; "" as a rule. Said once. Cheap."""
-    return take_notice(jobs_folder(lab.home))
+def notice(home: Path) -> str:
+    """What had to be mended in the lab's queue since somebody was told, in sentences; "" as a rule. Said once. Cheap."""
+    return take_notice(jobs_folder(home))
 
 
 def drain(lab: Lab) -> None:
@@ -267,6 +266,7 @@ def _happen(lab: Lab, reference: str, name: str) -> Job:
 
 def _require_sense(lab: Lab, spec: JobSpec) -> None:
     """The folder and the command are there (unless another job comes first, which may bring it), and it can ever fit."""
+    require_sense(spec)
     if not Path(spec.cwd).is_dir():
         raise NotFound(
             _("There is no such folder: {path}").format(path=spec.cwd), hint=_("Give another one with --cwd.")

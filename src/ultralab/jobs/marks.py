@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from functools import lru_cache
 from pathlib import Path
 
-from ultralab.system.process import ProcessId, alive, mark_of
+from ultralab.jobs.types import Job
+from ultralab.system.process import ProcessId, alive, mark_of, signal_process
 
 
 def mark(folder: Path, number: int, fence: int) -> str:
@@ -30,3 +32,10 @@ def supervises(process: ProcessId, wanted: str) -> bool:
 def _carries(process: ProcessId, wanted: str) -> bool:
     """What a process has carried since its start does not change, so it is looked up once."""
     return mark_of(process.pid) in (wanted, None)  # None: the system does not show it; then pid and start must do
+
+
+def tell_supervisor(folder: Path, job: Job) -> None:
+    """Tell the supervisor of a job's present attempt that the job was cancelled; nobody, where it is not ours or gone."""
+    supervisor = job.condition.supervisor
+    if supervisor is not None and supervises(supervisor, mark(folder, job.id, job.condition.fence)):
+        signal_process(supervisor, signal.SIGUSR1)

@@ -113,3 +113,15 @@ DELETE FROM schedule WHERE name = :name RETURNING name;
 UPDATE schedule SET considered = max(
     considered, (SELECT coalesce(max(job.submitted), considered) FROM job WHERE job.schedule = schedule.name)
 );
+
+-- name: could_start
+-- Whether something waits that neither a moment nor another job keeps from starting.
+SELECT EXISTS (
+    SELECT 1 FROM job
+    WHERE job.state = 'queued' AND NOT job.night AND (job.not_before IS NULL OR job.not_before <= :now)
+    AND NOT EXISTS (
+        SELECT 1 FROM dependency JOIN job AS needed ON needed.id = dependency.needs
+        WHERE dependency.job = job.id AND needed.state <> 'succeeded'
+        AND NOT (dependency.how = 'end' AND needed.state IN ('failed', 'cancelled', 'interrupted'))
+    )
+) AS found;

@@ -160,6 +160,11 @@ def counts(queue: Queue) -> dict[State, int]:
     return {state: found.get(state, 0) for state in _STATES}
 
 
+def could_start(queue: Queue, now: float) -> bool:
+    """Whether something waits that neither a moment nor another job keeps from starting."""
+    return any(row["found"] for row in _read(queue, lambda: queue.database.run("could_start", now=now)))
+
+
 def endings(queue: Queue, jobs: Iterable[Job]) -> dict[int, State]:
     """The states of all jobs that these depend on; one that is gone is missing."""
     chosen = list(jobs)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ultralab.kernel.errors import FileAccess
 from ultralab.system import files
+from ultralab.system.process import ProcessId
 
 MOST: Final = 64 * 1024 * 1024  # bytes: no file of a job that is whole comes near it
 _MOST_TOLD = 4 * 1024 * 1024  # bytes: of what a job's processes tell
@@ -82,3 +83,11 @@ def among(value: Any, choices: tuple[Any, ...]) -> Any:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(value)
     return value
+
+
+def process(data: object) -> ProcessId:
+    """A process as JSON has it: its pid and start. Raises KeyError, TypeError, ValueError."""
+    given = typed(data, dict)
+    start = typed(given["start"], str)
+    start.encode()
+    return ProcessId(typed(given["pid"], int), start)

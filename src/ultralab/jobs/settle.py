@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from ultralab.jobs.marks import mark, supervises
+from ultralab.jobs.attempts import Ended, has_begun, read_ended, read_mark, read_worker
+from ultralab.jobs.marks import mark, supervises, tell_supervisor
 from ultralab.jobs.queue import Queue, happen, listed
-from ultralab.jobs.record import Ended, attempt_folder, has_begun, read_ended, read_mark, read_worker
+from ultralab.jobs.record import attempt_folder
 from ultralab.jobs.states import NotPossible
 from ultralab.jobs.types import ACTIVE, Event, Job
 from ultralab.kernel.errors import NotFound
 from ultralab.system import clock
-from ultralab.system.process import ProcessId, end_attempt, signal_process
+from ultralab.system.process import ProcessId, end_attempt
 
 Release = Callable[[int, ProcessId], None]
 
@@ -57,8 +57,8 @@ def _what_happened(queue: Queue, job: Job) -> Iterator[Event]:
             yield Event("cancel", ended.at)
         yield event_of(ended, fence)
     elif lives:
-        if job.state == "cancelling" and supervisor:  # whoever cancelled may have died between the row and the signal
-            signal_process(supervisor, signal.SIGUSR1)
+        if job.state == "cancelling":  # whoever cancelled may have died between the row and the signal
+            tell_supervisor(queue.folder, job)
     elif folder.is_dir() and not has_begun(folder):
         if _unbegun(folder) >= _MOST_UNBEGUN:
             yield Event("end_badly", clock.timestamp(), fence, _CANNOT_START, "not_started")

@@ -141,13 +141,13 @@ def test_what_cannot_be_done_is_said_of_the_job(lab: Lab, queue: Queue) -> None:
 def test_what_was_mended_is_told_once(lab: Lab, queue: Queue) -> None:
     submit(queue, spec("one"), {}, 1.0)
     queue.database.close()
-    assert verbs.notice(lab) == ""
+    assert verbs.notice(lab.home) == ""
     (queue.folder / "queue.db").write_bytes(b"garbage" * 1000)
     assert [found.id for found in verbs.listed(lab)] == [1]
-    assert verbs.notice(lab).endswith("rebuilt from the job folders: 1 job.")
-    assert verbs.notice(lab) == ""
+    assert verbs.notice(lab.home).endswith("rebuilt from the job folders: 1 job.")
+    assert verbs.notice(lab.home) == ""
     assert verbs.rebuild(lab).endswith("rebuilt from the job folders: 1 job.")
-    assert verbs.notice(lab) == ""  # whoever asked for it was told
+    assert verbs.notice(lab.home) == ""  # whoever asked for it was told
 
 
 def test_how_this_program_is_started() -> None:

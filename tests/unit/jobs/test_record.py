@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ultralab.jobs import record
-from ultralab.jobs.record import Ended, Submitted
+from ultralab.jobs import attempts, record
+from ultralab.jobs.attempts import Ended
+from ultralab.jobs.record import Submitted
 from ultralab.jobs.types import Dependency, Event, JobSpec, Needs
 from ultralab.kernel.errors import Failure, FileAccess, FileDamaged
 from ultralab.system.process import ProcessId
@@ -248,11 +249,11 @@ def test_what_the_supervisor_wrote(tmp_path: Path) -> None:
     (tmp_path / "worker.json").write_text('{"pid": 4711, "start": "boot-1"}')
     (tmp_path / "ended.json").write_text(json.dumps(ENDED))
     (tmp_path / "progress.json").write_text('{"version": 1, "steps": [], "said": ["hello"]}')
-    assert record.has_begun(tmp_path)
-    assert record.read_begun(tmp_path) == 7.5
-    assert record.read_worker(tmp_path) == ProcessId(4711, "boot-1")
-    assert record.read_ended(tmp_path) == Ended(2, 9.5, 137, 9, "signal", "", 3.25, 10, 0, 1, 2.0, 4096)
-    assert record.read_progress(tmp_path) == {"version": 1, "steps": [], "said": ["hello"]}
+    assert attempts.has_begun(tmp_path)
+    assert attempts.read_begun(tmp_path) == 7.5
+    assert attempts.read_worker(tmp_path) == ProcessId(4711, "boot-1")
+    assert attempts.read_ended(tmp_path) == Ended(2, 9.5, 137, 9, "signal", "", 3.25, 10, 0, 1, 2.0, 4096)
+    assert attempts.read_progress(tmp_path) == {"version": 1, "steps": [], "said": ["hello"]}
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "7", '"x"', "[" * 100_000, '{"pid": "4711", "at": "x"}'])
@@ -260,26 +261,26 @@ def test_what_is_missing_or_damaged_reads_as_absent(tmp_path: Path, content: str
     if content is not None:
         for name in ("worker.json", "ended.json", "begun.json"):
             (tmp_path / name).write_text(content)
-    assert record.read_worker(tmp_path) is None
-    assert record.read_ended(tmp_path) is None
-    assert record.read_begun(tmp_path) is None
-    assert record.has_begun(tmp_path) is (content is not None)  # a start that may have been one is never made twice
-    assert record.read_worker(tmp_path / "no" / "folder") is None
-    assert not record.has_begun(tmp_path / "no" / "folder")
+    assert attempts.read_worker(tmp_path) is None
+    assert attempts.read_ended(tmp_path) is None
+    assert attempts.read_begun(tmp_path) is None
+    assert attempts.has_begun(tmp_path) is (content is not None)  # a start that may have been one is never made twice
+    assert attempts.read_worker(tmp_path / "no" / "folder") is None
+    assert not attempts.has_begun(tmp_path / "no" / "folder")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000])
 def test_progress_that_is_none(tmp_path: Path, content: str) -> None:
-    assert record.read_progress(tmp_path) is None
+    assert attempts.read_progress(tmp_path) is None
     (tmp_path / "progress.json").write_text(content)
-    assert record.read_progress(tmp_path) is None
+    assert attempts.read_progress(tmp_path) is None
 
 
 def test_an_absurdly_long_file_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "progress.json").open("wb") as stream:
         stream.write(b"{}")
         stream.truncate(2**33)
-    assert record.read_progress(tmp_path) is None
+    assert attempts.read_progress(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -287,9 +288,9 @@ def test_an_absurdly_long_file_is_not_read(tmp_path: Path) -> None:
 )
 def test_an_end_that_no_supervisor_writes(tmp_path: Path, name: str, value: object) -> None:
     (tmp_path / "ended.json").write_text(json.dumps({**ENDED, name: value}))
-    assert record.read_ended(tmp_path) is None
+    assert attempts.read_ended(tmp_path) is None
     (tmp_path / "ended.json").write_text(json.dumps({key: item for key, item in ENDED.items() if key != name}))
-    assert record.read_ended(tmp_path) is None
+    assert attempts.read_ended(tmp_path) is None
 
 
 # What a job's processes may have put there
@@ -315,10 +316,10 @@ def put(place: Path, kind: str) -> None:
 def test_nothing_that_a_job_puts_in_place_of_its_files_is_read(tmp_path: Path, kind: str) -> None:
     for name in ("progress.json", "worker.json", "begun.json", "ended.json", "events.jsonl"):
         put(tmp_path / name, kind)
-    found = (record.read_progress(tmp_path), record.read_worker(tmp_path), record.read_begun(tmp_path))
+    found = (attempts.read_progress(tmp_path), attempts.read_worker(tmp_path), attempts.read_begun(tmp_path))
     assert found == (None, None, None)
-    assert (record.read_ended(tmp_path), record.read_mark(tmp_path)) == (None, "")
-    assert record.has_begun(tmp_path)
+    assert (attempts.read_ended(tmp_path), attempts.read_mark(tmp_path)) == (None, "")
+    assert attempts.has_begun(tmp_path)
     if kind != "folder":
         assert record.read_events(tmp_path) == []
 
@@ -326,9 +327,9 @@ def test_nothing_that_a_job_puts_in_place_of_its_files_is_read(tmp_path: Path, k
 def test_numbers_that_json_does_not_have_are_left_out(tmp_path: Path) -> None:
     text = '{"a": NaN, "b": [1, 1e999, {"c": -Infinity, "d": 2.5}], "e": "NaN", "f": {"g": Infinity}}'
     (tmp_path / "progress.json").write_text(text)
-    assert record.read_progress(tmp_path) == {"b": [1, {"d": 2.5}], "e": "NaN", "f": {}}
+    assert attempts.read_progress(tmp_path) == {"b": [1, {"d": 2.5}], "e": "NaN", "f": {}}
     (tmp_path / "begun.json").write_text('{"at": 1e999}')
-    assert record.read_begun(tmp_path) is None
+    assert attempts.read_begun(tmp_path) is None
 
 
 def test_a_process_without_room_for_a_file_does_not_take_a_job_for_unended(tmp_path: Path) -> None:
@@ -337,6 +338,6 @@ def test_a_process_without_room_for_a_file_does_not_take_a_job_for_unended(tmp_p
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
     try:
         with pytest.raises(FileAccess):
-            record.read_ended(tmp_path)
+            attempts.read_ended(tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

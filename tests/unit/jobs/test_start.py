@@ -17,9 +17,10 @@ from tests.unit.jobs.conftest import LIMIT, Sited
 
 from ultralab import memory
 from ultralab.jobs import queue as rows
+from ultralab.jobs.attempts import has_begun, read_ended, read_worker
 from ultralab.jobs.marks import mark
 from ultralab.jobs.queue import Queue, happen, submit
-from ultralab.jobs.record import attempt_folder, has_begun, read_ended, read_worker
+from ultralab.jobs.record import attempt_folder
 from ultralab.jobs.settle import settle
 from ultralab.jobs.site import Site
 from ultralab.jobs.start import start

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from ultralab.cli.frame import Group
+from ultralab.cli.frame import Group, Request
+from ultralab.cli.home import home_of
 from ultralab.kernel.language import N_, _
 
 _COMMANDS: Final = {
@@ -26,7 +27,15 @@ _COMMANDS: Final = {
 
 
 class _Jobs(Group):
-    """The group, with one command that no list shows: ``submit`` starts it where no daemon runs."""
+    """The group, with one command that no list shows: ``submit`` starts it where no daemon runs. Whatever is asked, what
+    had to be mended in the queue is said.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        finally:
+            _tell_notice(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "drain":
@@ -34,6 +43,15 @@ class _Jobs(Group):
 
             return drain
         return super().get_command(ctx, cmd_name)
+
+
+def _tell_notice(context: click.Context) -> None:
+    from ultralab.app.jobs import notice
+
+    if context.invoked_subcommand == "drain":  # nobody hears it
+        return
+    if mended := notice(home_of(context.ensure_object(Request))):
+        click.echo(_("Warning: {message}").format(message=mended), err=True)
 
 
 @click.group(

@@ -48,6 +48,29 @@ def to_data(job: Job) -> dict[str, Any]:
     }
 
 
+def summary(job: Job) -> dict[str, Any]:
+    """A job in a list, as JSON: the keys that a list is sorted, filtered and drawn by. The others: :func:`to_data`."""
+    spec, condition = job.spec, job.condition
+    return {
+        "id": job.id,
+        "state": condition.state,
+        "name": spec.name,
+        "kind": spec.kind,
+        "owner": spec.owner,
+        "priority": spec.priority,
+        "argv": spec.argv,
+        "memory": spec.needs.memory,
+        "gpu": spec.needs.gpu,
+        "schedule": spec.schedule,
+        "submitted": iso(condition.submitted),
+        "started": iso(condition.started),
+        "ended": iso(condition.ended),
+        "attempts": condition.fence,
+        "status": condition.status,
+        "cause": condition.cause,
+    }
+
+
 def spec_data(spec: JobSpec) -> dict[str, Any]:
     """What was submitted, as JSON."""
     needs = spec.needs
@@ -112,7 +135,7 @@ def json_rows(jobs: Iterable[Job]) -> str:
     from json import JSONEncoder
 
     encode = JSONEncoder(ensure_ascii=False).encode
-    rows = ",\n".join(encode(to_data(job)) for job in jobs)
+    rows = ",\n".join(encode(summary(job)) for job in jobs)
     return f"[\n{lossless(rows)}\n]" if rows else "[]"
 
 

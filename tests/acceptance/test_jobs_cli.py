@@ -623,7 +623,7 @@ def test_what_a_state_does_not_allow(verb: str, lab: Path) -> None:
 def test_settings_that_cannot_be_read_keep_nobody_from_looking_and_ending(tmp_path: Path) -> None:
     home = tmp_path / "lab"
     assert ultralab("init", home, "--lang", "en").status == 0
-    over, job = (str(submit(home, *words, "--", "true")["id"]) for words in ((), ("--hold",)))
+    over, job = (str(submit(home, *words, "--", "true")["id"]) for words in ((), ("--hold", "--when", "+1d")))
     ended(home, int(over))
     toml = home / "lab.toml"
     toml.write_text(toml.read_text().replace("parallel = 4", "parallel = 0"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.acceptance.command import ULTRALAB, finish, make_lab, start, ultralab, wait_until
-from tests.acceptance.job_lab import all_over, daemon, drains, make_job_lab, rows
+from tests.acceptance.job_lab import all_over, daemon, drains, kill, make_job_lab, rows
 
 from ultralab.app import Lab, open_lab
 from ultralab.app import jobs as verbs
@@ -120,3 +120,17 @@ def test_what_runs_inside_a_job_lies_inside_its_memory(tmp_path: Path) -> None:
     assert attached.status == 0, attached.out + attached.err
     assert [job.spec.needs for job in rows(lab)] == [Needs(memory=everything)]
     assert holders(ledger_of(lab)) == ()
+
+
+def test_after_everything_was_killed_a_look_goes_on(lab: Lab) -> None:
+    assert ultralab("config", "set", "jobs.parallel", "1", "--home", lab.home).status == 0
+    for _ in range(2):
+        verbs.submit(lab, shell("sleep 0.3"))
+    wait_until(lambda: "running" in states(lab))
+    for process in [*drains(lab.home), *(job.condition.supervisor for job in rows(lab) if job.condition.supervisor)]:
+        kill(process)
+    wait_until(lambda: drains(lab.home) == [], 10)
+    time.sleep(5.1)  # a drain that was started a moment ago is believed to be on its way
+    assert sorted(states(lab)) == ["queued", "running"]
+    assert ultralab("jobs", "list", "--home", lab.home).status == 0
+    wait_until(lambda: states(lab) == ["interrupted", "succeeded"], 20)

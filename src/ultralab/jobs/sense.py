@@ -28,7 +28,7 @@ def require_sense(spec: JobSpec) -> None:
     if problem := _name_problem(spec.name):
         raise RequestError(
             _("{name} cannot be a job's name: {problem}.").format(name=printable(repr(spec.name), 60), problem=problem),
-            hint=_("Choose another one, of at most {count} characters.").format(count=LONGEST_NAME),
+            hint=_("Choose another one, of at most {count} columns.").format(count=LONGEST_NAME),
             name=printable(spec.name),
         )
     if not is_name(spec.kind):

@@ -21,6 +21,8 @@ _LOOK_FOR_ROOM: Final = 3.0
 # Sleeping machines and changed clocks: no wait on the clock is longer.
 _LONGEST: Final = 60.0
 _AFTER_TROUBLE: Final = 2.0
+# What a plan wanted to start could not be: somebody else was quicker, or took the memory.
+_LOOK_FOR_UNSURE: Final = 1.0
 _AT_ONCE: Final = 0.05
 
 SiteNow = Callable[[], Site]
@@ -75,7 +77,7 @@ def _turns(
             changed = settle(queue, here.release)
             if woken or changed or clock.monotonic() >= plan_at:
                 now = clock.now()
-                due = submit_due(queue, now) if schedules else None
+                due = _submit_due(queue, now, trouble) if schedules else None
                 found = run_pass(queue, here, now)
                 if enough(found):
                     return
@@ -86,11 +88,20 @@ def _turns(
         woken = ear.wait(min(plan_at - clock.monotonic(), _LOOK_FOR_KILLED if running else _LONGEST))
 
 
+def _submit_due(queue: Queue, now: datetime, trouble: Trouble) -> datetime | None:
+    """What cannot be submitted now keeps nothing from starting that was."""
+    try:
+        return submit_due(queue, now)
+    except Failure as failure:
+        trouble(failure)
+        return now + timedelta(seconds=_AFTER_TROUBLE)
+
+
 def _rest(found: Pass, due: datetime | None, now: datetime) -> float:
     """Seconds until the next planning, if nobody pokes and nothing ends."""
     waits = [_LONGEST]
     if found.unsure:
-        waits.append(_AT_ONCE)
+        waits.append(_LOOK_FOR_UNSURE)
     if found.blocked:
         waits.append(_LOOK_FOR_ROOM)
     waits += [max(_AT_ONCE, (moment - now) / timedelta(seconds=1)) for moment in (found.look_again, due) if moment]

@@ -11,7 +11,7 @@ from ultralab.jobs.queue import Queue, under_way
 from ultralab.jobs.site import Site
 from ultralab.jobs.start import start
 from ultralab.jobs.types import Capacity, Job
-from ultralab.kernel.errors import Busy, OutOfMemory
+from ultralab.kernel.errors import Busy, FileAccess, OutOfMemory, ToolFailed
 
 
 @dataclass(frozen=True)
@@ -65,5 +65,7 @@ def submit_due(queue: Queue, now: datetime) -> datetime | None:
 def _started(queue: Queue, site: Site, capacity: Capacity, job: Job) -> Job | None:
     try:
         return start(queue, site, capacity, job)
-    except (OutOfMemory, Busy):  # somebody took the memory meanwhile; or the queue is busy: it stays where it was
+    except (OutOfMemory, Busy, ToolFailed, FileAccess):
+        # Somebody took the memory meanwhile, the queue is busy, no process can be made, or this job's own folder cannot
+        # be written: it stays where it was, and the others have their turn.
         return None

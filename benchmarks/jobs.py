@@ -21,8 +21,8 @@ import psutil
 
 from ultralab.app import Lab, open_lab
 from ultralab.app import jobs as verbs
-from ultralab.jobs.queue import open_queue
-from ultralab.jobs.queue import submit as enqueue
+from ultralab.jobs.store.queue import open_queue
+from ultralab.jobs.store.queue import submit as enqueue
 from ultralab.jobs.types import JobSpec
 
 ULTRALAB = Path(sys.executable).with_name("ultralab")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from ultralab.jobs.plan import Plan, plan
+from ultralab.jobs.scheduling.plan import Plan, plan
 from ultralab.jobs.types import OVER, Capacity, Condition, Dependency, Gpu, Job, JobSpec, Needs, Rules, State
 
 GIB: Final = 1024**3

@@ -13,7 +13,7 @@ from tests.acceptance.command import ULTRALAB, environment, ultralab, wait_until
 
 from ultralab.app import Lab, open_lab
 from ultralab.app import jobs as verbs
-from ultralab.jobs.queue import listed, open_queue
+from ultralab.jobs.store.queue import listed, open_queue
 from ultralab.jobs.types import OVER, Job
 from ultralab.system.process import ProcessId, alive, identify
 

@@ -28,8 +28,8 @@ from tests.acceptance.command import (
     wait_until,
 )
 
-from ultralab.jobs.queue import listed, open_queue
-from ultralab.jobs.queue import submit as put
+from ultralab.jobs.store.queue import listed, open_queue
+from ultralab.jobs.store.queue import submit as put
 from ultralab.jobs.types import OVER, Job, JobSpec, Needs
 from ultralab.kernel.text import display_width
 

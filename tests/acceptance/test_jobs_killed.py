@@ -14,10 +14,10 @@ from tests.acceptance.job_lab import all_over, kill, make_job_lab, rows, start_d
 
 from ultralab.app import Lab
 from ultralab.app import jobs as verbs
-from ultralab.jobs.attempts import read_worker
 from ultralab.jobs.marks import mark
-from ultralab.jobs.record import attempt_folder
 from ultralab.jobs.states import MOST_INTERRUPTIONS
+from ultralab.jobs.store.attempts import read_worker
+from ultralab.jobs.store.record import attempt_folder
 from ultralab.jobs.types import ACTIVE, Job, JobSpec
 from ultralab.system.process import alive, identify
 from ultralab.system.proctable import table

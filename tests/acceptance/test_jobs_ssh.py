@@ -23,7 +23,7 @@ from tests.acceptance.command import ULTRALAB, wait_until
 from tests.acceptance.job_lab import all_over, daemon, make_job_lab, rows
 
 from ultralab.app import jobs as verbs
-from ultralab.jobs.record import attempt_folder
+from ultralab.jobs.store.record import attempt_folder
 from ultralab.system import output
 
 DROPS = 50

@@ -34,7 +34,7 @@ def _no_lab(home: Path) -> Check:
 def _lab_checks(home: Path) -> tuple[Check, ...]:
     from ultralab.app.jobs import jobs_folder
     from ultralab.jobs import checks as jobs
-    from ultralab.jobs.queue import open_queue
+    from ultralab.jobs.store.queue import open_queue
     from ultralab.models import doctor_checks as models
     from ultralab.pages import checks as pages
     from ultralab.settings import checks as settings

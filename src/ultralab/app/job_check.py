@@ -26,12 +26,12 @@ def job_checks() -> tuple[Check, ...]:
 
 def _run() -> Finding:
     from ultralab.app.job_site import awake
-    from ultralab.jobs.attempts import read_ended, read_worker
-    from ultralab.jobs.queue import job, open_queue, submit
-    from ultralab.jobs.record import attempt_folder
     from ultralab.jobs.settle import settle
     from ultralab.jobs.site import Site
     from ultralab.jobs.start import start
+    from ultralab.jobs.store.attempts import read_ended, read_worker
+    from ultralab.jobs.store.queue import job, open_queue, submit
+    from ultralab.jobs.store.record import attempt_folder
     from ultralab.jobs.types import ACTIVE, Capacity, JobSpec, Rules
 
     site = Site(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ultralab.app.lab import Lab
-from ultralab.jobs.queue import Queue, could_start, open_queue, open_to_read
+from ultralab.jobs.store.queue import Queue, could_start, open_queue, open_to_read
 from ultralab.kernel.errors import Busy, DiskFull, FileAccess
 from ultralab.system import clock
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from ultralab import memory
 from ultralab.app.lab import Lab, machine_ledger
+from ultralab.jobs.scheduling.when import parse_night
 from ultralab.jobs.site import Site
 from ultralab.jobs.types import Capacity, Job, Rules
-from ultralab.jobs.when import parse_night
 from ultralab.kernel.errors import NotFound
 from ultralab.kernel.language import _
 from ultralab.machine import read_machine

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ultralab.app.job_queue import UNWRITABLE, jobs_folder, ledger_of, read_only, sites
 from ultralab.app.lab import Lab
-from ultralab.jobs import queue as queue_room
-from ultralab.jobs.queue import Queue
+from ultralab.jobs.store import queue as queue_room
+from ultralab.jobs.store.queue import Queue
 from ultralab.jobs.types import ACTIVE, WAITING, Job, State
 from ultralab.kernel.errors import UltralabError
 from ultralab.system import clock
 
 if TYPE_CHECKING:
-    from ultralab.jobs.attempts import Ended
-    from ultralab.jobs.reasons import Reason
+    from ultralab.jobs.scheduling.reasons import Reason
+    from ultralab.jobs.store.attempts import Ended
     from ultralab.system.process import ProcessId
 
 # Between the reservation and the row of a job that is just started lies less than this.
@@ -112,8 +112,8 @@ def names(lab: Lab, limit: int) -> list[str]:
 
 def view(lab: Lab, reference: str) -> JobView:
     """One job with all that is known of it. Raises NotFound."""
-    from ultralab.jobs.attempts import read_progress
-    from ultralab.jobs.record import job_folder
+    from ultralab.jobs.store.attempts import read_progress
+    from ultralab.jobs.store.record import job_folder
     from ultralab.system.process import is_stopped
 
     with read_only(lab) as queue:
@@ -132,8 +132,8 @@ def view(lab: Lab, reference: str) -> JobView:
 
 
 def _attempts(folder: Path, job: Job) -> Iterator[AttemptView]:
-    from ultralab.jobs.attempts import read_begun, read_ended
-    from ultralab.jobs.record import attempt_of
+    from ultralab.jobs.store.attempts import read_begun, read_ended
+    from ultralab.jobs.store.record import attempt_of
     from ultralab.system import output
 
     found = {attempt_of(item.name): item for item in folder.iterdir()} if folder.is_dir() else {}
@@ -150,7 +150,7 @@ def _attempts(folder: Path, job: Job) -> Iterator[AttemptView]:
 
 
 def _worker(attempt: Path) -> ProcessId | None:
-    from ultralab.jobs.attempts import read_worker
+    from ultralab.jobs.store.attempts import read_worker
     from ultralab.system.process import alive
 
     worker = read_worker(attempt)
@@ -174,7 +174,7 @@ def _with_reason(lab: Lab, queue: Queue, job: Job) -> tuple[Job, Reason | None]:
 def _reason(lab: Lab, queue: Queue, job: Job, *, held: bool = False) -> Reason | None:
     """Why a pass would not start the job at this moment; with ``held``, it knows who else holds memory."""
     from ultralab.app.job_site import holders_beside
-    from ultralab.jobs.plan import plan
+    from ultralab.jobs.scheduling.plan import plan
 
     site = sites(lab)()
     waiting, running, known = queue_room.under_way(queue)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from ultralab.app.job_queue import jobs_folder, ledger_of, opened, program_command, read_only, settle, sites, wake
 from ultralab.app.job_views import AttemptView, JobView, Overview, counts, find, listed, names, overview, view
 from ultralab.app.lab import Lab
-from ultralab.jobs import queue as queue_room
 from ultralab.jobs.marks import tell_supervisor
-from ultralab.jobs.opening import take_notice
-from ultralab.jobs.queue import Queue
 from ultralab.jobs.sense import require_sense
 from ultralab.jobs.states import step
+from ultralab.jobs.store import queue as queue_room
+from ultralab.jobs.store.opening import take_notice
+from ultralab.jobs.store.queue import Queue
 from ultralab.jobs.types import Event, Job, JobSpec, Needs
 from ultralab.kernel.errors import DiskFull, FileAccess, NotFound, RequestError
 from ultralab.kernel.language import _
@@ -150,7 +150,7 @@ def prune(lab: Lab, *, older_than: float, dry_run: bool) -> list[Job]:
 
     Where the disk is so full that not even this can be written, their output goes first.
     """
-    from ultralab.jobs.prune import free_space, prunable
+    from ultralab.jobs.store.prune import free_space, prunable
 
     before = clock.timestamp() - older_than
     with read_only(lab) as queue:
@@ -166,7 +166,7 @@ def prune(lab: Lab, *, older_than: float, dry_run: bool) -> list[Job]:
 
 
 def _pruned(lab: Lab, before: float) -> list[Job]:
-    from ultralab.jobs.prune import prune as prune_queue
+    from ultralab.jobs.store.prune import prune as prune_queue
 
     with opened(lab) as queue:
         gone = prune_queue(queue, ended_before=before)
@@ -216,7 +216,7 @@ def serve(lab: Lab, trouble: Callable[[str], None]) -> None:
 def add_schedule(lab: Lab, name: str, cron: str, catch_up: str, spec: JobSpec) -> Schedule:
     """Submit a job again and again. Raises AlreadyExists, RequestError (the name, the expression)."""
     from ultralab.jobs import schedules
-    from ultralab.jobs.cron import check_cron
+    from ultralab.jobs.scheduling.cron import check_cron
 
     check_cron(cron)
     _require_sense(lab, spec)
@@ -229,7 +229,7 @@ def add_schedule(lab: Lab, name: str, cron: str, catch_up: str, spec: JobSpec) -
 def all_schedules(lab: Lab) -> list[tuple[Schedule, datetime | None]]:
     """Every schedule, with its next due moment (None while it is paused, or for ever)."""
     from ultralab.jobs import schedules
-    from ultralab.jobs.cron import next_due
+    from ultralab.jobs.scheduling.cron import next_due
 
     now = clock.now()
     with read_only(lab, settled=False) as queue:

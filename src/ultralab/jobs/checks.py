@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 
-from ultralab.jobs.queue import Queue, counts
-from ultralab.jobs.rebuild import DAMAGED
+from ultralab.jobs.store.queue import Queue, counts
+from ultralab.jobs.store.rebuild import DAMAGED
 from ultralab.kernel.checks import Check, Finding
 from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.language import N_, _

@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from ultralab.jobs.passes import Pass, run_pass, submit_due
-from ultralab.jobs.queue import Queue
 from ultralab.jobs.settle import settle
 from ultralab.jobs.site import Site
+from ultralab.jobs.store.queue import Queue
 from ultralab.jobs.wake import Ear, listening, poke
 from ultralab.kernel.errors import Busy, Failure
 from ultralab.system import clock, locks

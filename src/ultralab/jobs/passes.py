@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ultralab.jobs import cron, schedules
-from ultralab.jobs.plan import plan, resting
-from ultralab.jobs.queue import Queue, under_way
+from ultralab.jobs import schedules
+from ultralab.jobs.scheduling import cron
+from ultralab.jobs.scheduling.plan import plan, resting
 from ultralab.jobs.site import Site
 from ultralab.jobs.start import start
+from ultralab.jobs.store.queue import Queue, under_way
 from ultralab.jobs.types import Capacity, Job
 from ultralab.kernel.errors import Busy, FileAccess, OutOfMemory, ToolFailed
 

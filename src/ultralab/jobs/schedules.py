@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, cast, get_args
 
-from ultralab.jobs import opening, record
-from ultralab.jobs.mirror import checked_row, forget_before, restore_mirror, write_mirror
-from ultralab.jobs.queue import Queue, Replaced, changing, insert, require_text, submitting, usable
+from ultralab.jobs.store import opening, record
+from ultralab.jobs.store.mirror import checked_row, forget_before, restore_mirror, write_mirror
+from ultralab.jobs.store.queue import Queue, Replaced, changing, insert, require_text, submitting, usable
 from ultralab.jobs.types import Job, JobSpec
 from ultralab.kernel.errors import AlreadyExists, FileDamaged, NotFound, RequestError, UltralabError, UnknownChoice
 from ultralab.kernel.ids import is_name

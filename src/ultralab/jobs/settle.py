@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from ultralab.jobs.attempts import Ended, has_begun, read_ended, read_mark, read_worker
 from ultralab.jobs.marks import mark, supervises, tell_supervisor
-from ultralab.jobs.queue import Queue, happen, listed
-from ultralab.jobs.record import attempt_folder
 from ultralab.jobs.states import NotPossible
+from ultralab.jobs.store.attempts import Ended, has_begun, read_ended, read_mark, read_worker
+from ultralab.jobs.store.queue import Queue, happen, listed
+from ultralab.jobs.store.record import attempt_folder
 from ultralab.jobs.types import ACTIVE, Event, Job
 from ultralab.kernel.errors import NotFound
 from ultralab.system import clock

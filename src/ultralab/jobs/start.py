@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ultralab.jobs import queue as queue_room
-from ultralab.jobs.attempts import record_refusal
 from ultralab.jobs.marks import mark
-from ultralab.jobs.plan import blocked
-from ultralab.jobs.queue import Queue
-from ultralab.jobs.record import attempt_folder
+from ultralab.jobs.scheduling.plan import blocked
 from ultralab.jobs.site import Site
+from ultralab.jobs.store import queue as queue_room
+from ultralab.jobs.store.attempts import record_refusal
+from ultralab.jobs.store.queue import Queue
+from ultralab.jobs.store.record import attempt_folder
 from ultralab.jobs.types import Capacity, Event, Job
 from ultralab.jobs.wake import WAKE
 from ultralab.kernel.errors import FileDamaged, ToolFailed

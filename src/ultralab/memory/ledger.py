@@ -38,8 +38,7 @@ def open_ledger(folder: Path, limit: int, within: int | None = None) -> Ledger:
     DiskFull, Busy, FileDamaged.
     """
     with explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _close_to_others(folder / "memory.db")
     return Ledger(open_database(folder / "memory.db", "ultralab.memory"), limit, within)
 

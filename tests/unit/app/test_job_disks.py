@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ultralab.app import Lab, open_lab
 from ultralab.app import jobs as verbs
-from ultralab.jobs.queue import job, open_queue
+from ultralab.jobs.store.queue import job, open_queue
 from ultralab.jobs.types import Job, JobSpec
 from ultralab.kernel.errors import DiskFull
 from ultralab.settings import set_value

@@ -15,10 +15,10 @@ import pytest
 from ultralab.app import Lab, open_lab
 from ultralab.app import jobs as verbs
 from ultralab.app.job_site import holders_beside, ledger_of
-from ultralab.jobs.queue import Queue, happen, job, open_queue, start, submit
-from ultralab.jobs.reasons import Reason
-from ultralab.jobs.record import attempt_folder
+from ultralab.jobs.scheduling.reasons import Reason
 from ultralab.jobs.states import NotPossible
+from ultralab.jobs.store.queue import Queue, happen, job, open_queue, start, submit
+from ultralab.jobs.store.record import attempt_folder
 from ultralab.jobs.types import Event, JobSpec, Needs
 from ultralab.kernel.units import GIB, MIB
 from ultralab.memory import held, reserve

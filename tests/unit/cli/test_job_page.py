@@ -13,7 +13,7 @@ from rich.console import Console
 from ultralab.app.jobs import AttemptView, JobView
 from ultralab.cli.jobs.page import draw, progress_lines
 from ultralab.cli.jobs.views import view_data
-from ultralab.jobs.attempts import Ended
+from ultralab.jobs.store.attempts import Ended
 from ultralab.jobs.types import Condition, Job, JobSpec, Needs
 from ultralab.kernel.text import display_width
 from ultralab.system.process import ProcessId

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ultralab import memory
-from ultralab.jobs.queue import Queue, open_queue
 from ultralab.jobs.site import Site
+from ultralab.jobs.store.queue import Queue, open_queue
 from ultralab.jobs.types import Capacity, Rules
 from ultralab.kernel.units import GIB, MIB
 from ultralab.system.process import ProcessId

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from tests.unit.jobs.test_start import put, shell, until_over, wait
 
-from ultralab.jobs import queue as rows
 from ultralab.jobs import schedules
 from ultralab.jobs.loop import drain
 from ultralab.jobs.passes import run_pass, submit_due
-from ultralab.jobs.plan import plan
-from ultralab.jobs.queue import Queue, listed, under_way
-from ultralab.jobs.reasons import sentence
+from ultralab.jobs.scheduling.plan import plan
+from ultralab.jobs.scheduling.reasons import sentence
 from ultralab.jobs.site import Site
+from ultralab.jobs.store import queue as rows
+from ultralab.jobs.store.queue import Queue, listed, under_way
 from ultralab.jobs.types import Dependency, JobSpec, Needs, Rules
 from ultralab.jobs.wake import poke
 from ultralab.kernel.errors import DiskFull
@@ -92,7 +92,7 @@ sys.path.insert(0, sys.argv[2])
 from tests.unit.jobs.conftest import site_with
 from ultralab import memory
 from ultralab.jobs.loop import drain
-from ultralab.jobs.queue import open_queue
+from ultralab.jobs.store.queue import open_queue
 from ultralab.jobs.types import Rules
 root = Path(sys.argv[1])
 site = site_with(memory.open_ledger(root / "machine", 64 * 2**30), Rules(parallel=3))

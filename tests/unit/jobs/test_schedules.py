@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ultralab.jobs import opening, record, schedules
-from ultralab.jobs.mirror import write_mirror
-from ultralab.jobs.queue import Queue, changing, environment, listed, rebuild_queue
+from ultralab.jobs import schedules
 from ultralab.jobs.schedules import Schedule
+from ultralab.jobs.store import opening, record
+from ultralab.jobs.store.mirror import write_mirror
+from ultralab.jobs.store.queue import Queue, changing, environment, listed, rebuild_queue
 from ultralab.jobs.types import Condition, Dependency, Job, JobSpec
 from ultralab.kernel.errors import AlreadyExists, FileAccess, NotFound, RequestError, UnknownChoice
 
@@ -220,7 +221,7 @@ SCHEDULER = """
 import sys
 from pathlib import Path
 from ultralab.jobs import schedules
-from ultralab.jobs.queue import open_queue
+from ultralab.jobs.store.queue import open_queue
 queue = open_queue(Path(sys.argv[1]))
 print("ready", flush=True)
 made = 0

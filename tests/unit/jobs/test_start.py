@@ -16,14 +16,14 @@ import pytest
 from tests.unit.jobs.conftest import LIMIT, Sited
 
 from ultralab import memory
-from ultralab.jobs import queue as rows
-from ultralab.jobs.attempts import has_begun, read_ended, read_worker
 from ultralab.jobs.marks import mark
-from ultralab.jobs.queue import Queue, happen, submit
-from ultralab.jobs.record import attempt_folder
 from ultralab.jobs.settle import settle
 from ultralab.jobs.site import Site
 from ultralab.jobs.start import start
+from ultralab.jobs.store import queue as rows
+from ultralab.jobs.store.attempts import has_begun, read_ended, read_worker
+from ultralab.jobs.store.queue import Queue, happen, submit
+from ultralab.jobs.store.record import attempt_folder
 from ultralab.jobs.types import Event, Job, JobSpec, Needs, Rules
 from ultralab.kernel.errors import OutOfMemory
 from ultralab.kernel.units import GIB
@@ -125,7 +125,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from tests.unit.jobs.conftest import site_with
 from ultralab import memory
-from ultralab.jobs.queue import open_queue, listed
+from ultralab.jobs.store.queue import open_queue, listed
 from ultralab.jobs.start import start
 from ultralab.jobs.types import Rules
 root = Path(sys.argv[1])

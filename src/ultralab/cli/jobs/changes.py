@@ -120,7 +120,7 @@ def prune(request: Request, older_than: str, *, dry_run: bool) -> None:
     """Remove old jobs."""
     from ultralab.app.jobs import prune as verb
     from ultralab.cli.jobs.views import json_rows
-    from ultralab.jobs.when import parse_duration
+    from ultralab.jobs.scheduling.when import parse_duration
 
     gone = verb(opened(request, anyway=True), older_than=parse_duration(older_than), dry_run=dry_run)
     if request.json:

@@ -111,9 +111,9 @@ def declares(function: Function) -> Function:
 
 def spec_of(command: Sequence[str], name: str | None, given: dict[str, Any], **more: Any) -> JobSpec:
     """The job that the options of :func:`declares` describe. Raises RequestError (one that makes no sense)."""
+    from ultralab.jobs.scheduling.when import parse_duration
     from ultralab.jobs.sense import default_name, require_sense
     from ultralab.jobs.types import JobSpec, Needs
-    from ultralab.jobs.when import parse_duration
     from ultralab.system.environ import user_name
 
     cwd: Path | None = given["cwd"]

@@ -89,7 +89,7 @@ def _broken(value: str | Sequence[str], width: int | None) -> list[str]:
 def why(view: JobView) -> str:
     """One sentence about where a job stands: why it waits, or what it is doing."""
     if view.waiting is not None:
-        from ultralab.jobs.reasons import sentence
+        from ultralab.jobs.scheduling.reasons import sentence
 
         return sentence(view.waiting)
     if view.job.state == "queued":

@@ -171,7 +171,7 @@ def _minute(moment: datetime) -> str:
 
 
 def _due(schedule: Schedule) -> datetime | None:
-    from ultralab.jobs.cron import next_due
+    from ultralab.jobs.scheduling.cron import next_due
     from ultralab.system import clock
 
     return None if schedule.paused else next_due(schedule.cron, clock.now())

@@ -55,8 +55,8 @@ def submit(
 ) -> None:
     """Submit a job."""
     from ultralab.app import jobs as verbs
+    from ultralab.jobs.scheduling.when import parse_when
     from ultralab.jobs.types import Dependency
-    from ultralab.jobs.when import parse_when
     from ultralab.system import clock
 
     lab = opened(request)

@@ -16,7 +16,7 @@ from ultralab.system import clock
 
 if TYPE_CHECKING:
     from ultralab.app.jobs import AttemptView, JobView
-    from ultralab.jobs.reasons import Reason
+    from ultralab.jobs.scheduling.reasons import Reason
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -98,7 +98,7 @@ def spec_data(spec: JobSpec) -> dict[str, Any]:
 
 def reason_data(reason: Reason | None) -> dict[str, Any] | None:
     """Why a job waits, as JSON, with the sentence."""
-    from ultralab.jobs.reasons import sentence, to_data
+    from ultralab.jobs.scheduling.reasons import sentence, to_data
 
     return None if reason is None else {**to_data(reason), "sentence": sentence(reason)}
 

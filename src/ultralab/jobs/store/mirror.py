@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from ultralab.jobs import record
-from ultralab.jobs.reading import typed
+from ultralab.jobs.store import record
+from ultralab.jobs.store.reading import typed
 from ultralab.kernel.errors import RequestError
 from ultralab.kernel.ids import is_name
 from ultralab.system import files
@@ -86,7 +86,7 @@ def checked_row(row: Any) -> dict[str, str | float] | None:
 
 @lru_cache(maxsize=1024)
 def _is_cron(text: str) -> bool:
-    from ultralab.jobs.cron import check_cron
+    from ultralab.jobs.scheduling.cron import check_cron
 
     try:
         check_cron(text)

@@ -14,12 +14,14 @@ from typing import get_args
 
 import pytest
 
-from ultralab.jobs import queue as room
-from ultralab.jobs import record, schedules
+from ultralab.jobs import schedules
 from ultralab.jobs.checks import doctor_checks
-from ultralab.jobs.opening import take_notice
-from ultralab.jobs.prune import prunable, prune
-from ultralab.jobs.queue import (
+from ultralab.jobs.states import TRANSITIONS, NotPossible, Stale
+from ultralab.jobs.store import queue as room
+from ultralab.jobs.store import record
+from ultralab.jobs.store.opening import take_notice
+from ultralab.jobs.store.prune import prunable, prune
+from ultralab.jobs.store.queue import (
     Queue,
     endings,
     find,
@@ -32,8 +34,7 @@ from ultralab.jobs.queue import (
     submit,
     under_way,
 )
-from ultralab.jobs.refusals import SENTENCES, refusal
-from ultralab.jobs.states import TRANSITIONS, NotPossible, Stale
+from ultralab.jobs.store.refusals import SENTENCES, refusal
 from ultralab.jobs.types import ACTIVE, Condition, Dependency, Event, EventName, Job, JobSpec, Needs, State
 from ultralab.kernel.errors import Busy, Failure, FileAccess, NotFound, RequestError
 from ultralab.system.process import ProcessId
@@ -392,7 +393,7 @@ def test_a_newer_queue_is_refused_and_kept(queue: Queue) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from ultralab.jobs.queue import changing, open_queue
+from ultralab.jobs.store.queue import changing, open_queue
 queue = open_queue(Path(sys.argv[1]))
 with changing(queue):
     print("locked", flush=True)
@@ -434,7 +435,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
 CROWD = """
 import sys
 from pathlib import Path
-from ultralab.jobs.queue import open_queue, submit
+from ultralab.jobs.store.queue import open_queue, submit
 from ultralab.jobs.types import JobSpec
 print("ready", flush=True)
 sys.stdin.readline()
@@ -447,7 +448,7 @@ for number in range(25):
 RACER = """
 import sys
 from pathlib import Path
-from ultralab.jobs.queue import open_queue, start
+from ultralab.jobs.store.queue import open_queue, start
 from ultralab.jobs.types import Event
 from ultralab.system.process import ProcessId
 queue = open_queue(Path(sys.argv[1]))

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from ultralab.jobs import record
-from ultralab.jobs.rebuild import explanation, rebuild, set_aside
-from ultralab.jobs.record import DATABASE
+from ultralab.jobs.store import record
+from ultralab.jobs.store.rebuild import explanation, rebuild, set_aside
+from ultralab.jobs.store.record import DATABASE
 from ultralab.kernel.errors import FileAccess, FileDamaged, UltralabError
 from ultralab.kernel.language import _
 from ultralab.system import files
 from ultralab.system.database import Database, open_database, open_to_read
 from ultralab.system.place import alone, in_place
 
-_ROOM: Final = "ultralab.jobs"
+_ROOM: Final = "ultralab.jobs.store"
 _LOCK: Final = "queue.lock"
 _NEW: Final = "queue.new.db"
 _NOTICE: Final = "notice.txt"
@@ -130,7 +130,7 @@ def _mended(folder: Path, *, asked: bool = True, anyway: bool = False) -> str:
 
 
 def _whole(folder: Path) -> bool:
-    from ultralab.jobs.whole import is_whole
+    from ultralab.jobs.store.whole import is_whole
 
     try:
         with contextlib.closing(open_database(folder / DATABASE, _ROOM, create=False)) as database:

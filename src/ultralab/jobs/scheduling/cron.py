@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from typing import Final, Literal
 
-from ultralab.jobs.wallclock import local
+from ultralab.jobs.scheduling.wallclock import local
 from ultralab.kernel.errors import RequestError
 from ultralab.kernel.language import N_, _
 from ultralab.kernel.text import printable

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from ultralab.jobs import record, schedules
-from ultralab.jobs.prune import prune
-from ultralab.jobs.queue import Queue, environment, happen, listed, open_queue, rebuild_queue, start, submit
+from ultralab.jobs import schedules
 from ultralab.jobs.schedules import Schedule
+from ultralab.jobs.store import record
+from ultralab.jobs.store.prune import prune
+from ultralab.jobs.store.queue import Queue, environment, happen, listed, open_queue, rebuild_queue, start, submit
 from ultralab.jobs.types import Dependency, Event, Job, JobSpec, Needs
 from ultralab.kernel.errors import Failure
 from ultralab.system.process import ProcessId
@@ -290,7 +291,7 @@ def test_folders_from_a_newer_version_are_refused_and_kept(queue: Queue) -> None
 OPENER = """
 import sys
 from pathlib import Path
-from ultralab.jobs.queue import listed, open_queue
+from ultralab.jobs.store.queue import listed, open_queue
 print("ready", flush=True)
 sys.stdin.readline()
 queue = open_queue(Path(sys.argv[1]))
@@ -324,7 +325,7 @@ def test_of_many_that_find_the_damage_one_rebuilds(queue: Queue) -> None:
 READ_ONLY = """
 import subprocess, sys
 from pathlib import Path
-from ultralab.jobs.queue import listed, open_queue, submit
+from ultralab.jobs.store.queue import listed, open_queue, submit
 from ultralab.jobs.types import JobSpec
 from ultralab.kernel.errors import FileAccess
 folder = Path(sys.argv[1])

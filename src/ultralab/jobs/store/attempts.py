@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from ultralab.jobs.reading import NUMBER, among, process, told, typed
+from ultralab.jobs.store.reading import NUMBER, among, process, told, typed
 from ultralab.jobs.types import Cause
 from ultralab.system import files
 from ultralab.system.process import ProcessId

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.jobs.plan_sample import GIB, NOON, RULES, WHOLE, job, numbers
+from tests.unit.jobs.scheduling.plan_sample import GIB, NOON, RULES, WHOLE, job, numbers
 
-from ultralab.jobs.plan import Plan, blocked, level, plan, resting
-from ultralab.jobs.reasons import Reason
+from ultralab.jobs.scheduling.plan import Plan, blocked, level, plan, resting
+from ultralab.jobs.scheduling.reasons import Reason
 from ultralab.jobs.types import Capacity, Job, Rules, State
 
 

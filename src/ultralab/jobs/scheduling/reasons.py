@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ultralab.jobs.scheduling.wallclock import local_time
 from ultralab.jobs.types import Gpu, State
-from ultralab.jobs.wallclock import local_time
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
 

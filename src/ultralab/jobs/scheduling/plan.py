@@ -19,11 +19,22 @@ from datetime import datetime
 from heapq import heapify, heappop, heappush
 from itertools import groupby
 
-from ultralab.jobs.fit import Tally, blocked, charge, closed, copied, figure_of, short_of, shortage, takes, tally
-from ultralab.jobs.gates import Endings, Gates, met, waits_since
-from ultralab.jobs.reasons import Code, Reason
+from ultralab.jobs.scheduling.fit import (
+    Tally,
+    blocked,
+    charge,
+    closed,
+    copied,
+    figure_of,
+    short_of,
+    shortage,
+    takes,
+    tally,
+)
+from ultralab.jobs.scheduling.gates import Endings, Gates, met, waits_since
+from ultralab.jobs.scheduling.reasons import Code, Reason
+from ultralab.jobs.scheduling.wallclock import local, next_opening, night_open
 from ultralab.jobs.types import ACTIVE, Capacity, Job, Rules
-from ultralab.jobs.wallclock import local, next_opening, night_open
 
 __all__ = ["Plan", "blocked", "level", "next_opening", "night_open", "plan", "resting"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ultralab.jobs.reasons import Code, Reason
+from ultralab.jobs.scheduling.reasons import Code, Reason
 from ultralab.jobs.types import Capacity, Job, Rules
 
 _MOST_NAMED = 3

@@ -18,8 +18,10 @@ from contextlib import closing
 from pathlib import Path
 
 from ultralab.jobs import schedules
-from ultralab.jobs.prune import prune
-from ultralab.jobs.queue import (
+from ultralab.jobs.schedules import Schedule
+from ultralab.jobs.states import TRANSITIONS
+from ultralab.jobs.store.prune import prune
+from ultralab.jobs.store.queue import (
     Queue,
     environment,
     happen,
@@ -30,8 +32,6 @@ from ultralab.jobs.queue import (
     start,
     submit,
 )
-from ultralab.jobs.schedules import Schedule
-from ultralab.jobs.states import TRANSITIONS
 from ultralab.jobs.types import Dependency, Event, Job, JobSpec
 from ultralab.kernel.errors import DiskFull
 from ultralab.system.process import ProcessId

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Final, get_args
 
-from ultralab.jobs import record, rows
-from ultralab.jobs.mirror import checked_row
+from ultralab.jobs.store import record, rows
+from ultralab.jobs.store.mirror import checked_row
 from ultralab.jobs.types import Cause, Gpu, Job, State
 from ultralab.system import clock
 from ultralab.system.database import Database

@@ -1,4 +1,4 @@
-"""A job's folder: what was submitted and what happened to it. What its supervisors wrote: :mod:`~ultralab.jobs.attempts`.
+"""A job's folder: what was submitted and what happened to it. What its supervisors wrote: :mod:`~ultralab.jobs.store.attempts`.
 
 The files are the truth from which a damaged queue is rebuilt. JSON is kept in ASCII, so that names and arguments that
 are no Unicode (Python's surrogate escapes) come back as they were.
@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from ultralab.jobs.attempts import has_begun
-from ultralab.jobs.reading import MOST, NUMBER, among, content, json_object, process, typed
+from ultralab.jobs.store.attempts import has_begun
+from ultralab.jobs.store.reading import MOST, NUMBER, among, content, json_object, process, typed
 from ultralab.jobs.types import Cause, Dependency, Event, EventName, Gpu, JobSpec, Needs
 from ultralab.kernel.errors import Failure, FileDamaged
 from ultralab.kernel.language import _

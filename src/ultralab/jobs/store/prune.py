@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 
-from ultralab.jobs import opening, record
-from ultralab.jobs.queue import Queue, changing, in_states
-from ultralab.jobs.rebuild import keep_highest
+from ultralab.jobs.store import opening, record
+from ultralab.jobs.store.queue import Queue, changing, in_states
+from ultralab.jobs.store.rebuild import keep_highest
 from ultralab.jobs.types import OVER, Job, State
 
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
-from tests.unit.jobs.plan_sample import berlin
+from tests.unit.jobs.scheduling.plan_sample import berlin
 
-from ultralab.jobs.reasons import FIELDS, Code, Reason, sentence, to_data
+from ultralab.jobs.scheduling.reasons import FIELDS, Code, Reason, sentence, to_data
 from ultralab.kernel.units import GIB
 
 AT = datetime(2026, 11, 23, 21, 0, tzinfo=UTC).timestamp()

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
-from ultralab.jobs import opening, record, rows, states
-from ultralab.jobs.rebuild import add_job
-from ultralab.jobs.record import Submitted, job_folder
-from ultralab.jobs.refusals import refusal
+from ultralab.jobs import states
+from ultralab.jobs.store import opening, record, rows
+from ultralab.jobs.store.rebuild import add_job
+from ultralab.jobs.store.record import Submitted, job_folder
+from ultralab.jobs.store.refusals import refusal
 from ultralab.jobs.types import ACTIVE, OVER, WAITING, Condition, Dependency, Event, Job, JobSpec, State
 from ultralab.kernel.errors import DiskFull, Failure, FileAccess, FileDamaged, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _

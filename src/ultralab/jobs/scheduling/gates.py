@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from ultralab.jobs.fit import too_large
-from ultralab.jobs.reasons import Reason
+from ultralab.jobs.scheduling.fit import too_large
+from ultralab.jobs.scheduling.reasons import Reason
+from ultralab.jobs.scheduling.wallclock import next_opening, night_open
 from ultralab.jobs.types import OVER, WAITING, Capacity, Dependency, Job, Rules, State
-from ultralab.jobs.wallclock import next_opening, night_open
 
 Endings = Mapping[int, State]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from ultralab.jobs.wallclock import Night, local, seconds_of
+from ultralab.jobs.scheduling.wallclock import Night, local, seconds_of
 from ultralab.kernel.errors import RequestError
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable

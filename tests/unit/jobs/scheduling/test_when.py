@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.jobs import plan_sample
+from tests.unit.jobs.scheduling import plan_sample
 
-from ultralab.jobs.wallclock import local, local_time, next_opening, night_open
-from ultralab.jobs.when import When, parse_duration, parse_night, parse_when
+from ultralab.jobs.scheduling.wallclock import local, local_time, next_opening, night_open
+from ultralab.jobs.scheduling.when import When, parse_duration, parse_night, parse_when
 from ultralab.kernel.errors import RequestError
 
 BERLIN = ZoneInfo("Europe/Berlin")

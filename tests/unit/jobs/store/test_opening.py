@@ -12,9 +12,10 @@ from pathlib import Path
 import apsw
 import pytest
 
-from ultralab.jobs import record, rows, schedules
-from ultralab.jobs.prune import prune
-from ultralab.jobs.queue import Queue, changing, happen, job, listed, open_queue, start, submit
+from ultralab.jobs import schedules
+from ultralab.jobs.store import record, rows
+from ultralab.jobs.store.prune import prune
+from ultralab.jobs.store.queue import Queue, changing, happen, job, listed, open_queue, start, submit
 from ultralab.jobs.types import Condition, Event, Job, JobSpec
 from ultralab.kernel.errors import FileDamaged
 from ultralab.system import clock
@@ -27,7 +28,7 @@ FIRST = 20
 CROWD = """
 import json, sys
 from pathlib import Path
-from ultralab.jobs.queue import happen, job, listed, open_queue, rebuild_queue, submit
+from ultralab.jobs.store.queue import happen, job, listed, open_queue, rebuild_queue, submit
 from ultralab.jobs.types import Event, JobSpec
 from ultralab.system import clock
 folder, role, seconds, first = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
@@ -201,7 +202,7 @@ def test_an_empty_queue_is_not_always_an_emptied_one(queue: Queue) -> None:
 OPENER = """
 import sys
 from pathlib import Path
-from ultralab.jobs.queue import listed, open_queue
+from ultralab.jobs.store.queue import listed, open_queue
 print("ready", flush=True)
 queue = open_queue(Path(sys.argv[1]))
 print(len(listed(queue)), queue.notice, flush=True)
@@ -253,7 +254,7 @@ def test_prune_leaves_the_folder_of_a_job_that_the_database_forgot(queue: Queue)
 REBUILDER = """
 import sys
 from pathlib import Path
-from ultralab.jobs.queue import rebuild_queue
+from ultralab.jobs.store.queue import rebuild_queue
 print("ready", flush=True)
 rebuild_queue(Path(sys.argv[1])).database.close()
 print("done", flush=True)

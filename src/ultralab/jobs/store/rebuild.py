@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from ultralab.jobs import record
-from ultralab.jobs.mirror import MIRROR, read_mirror, write_mirror
-from ultralab.jobs.record import DATABASE
-from ultralab.jobs.rows import job_values
 from ultralab.jobs.states import fold
+from ultralab.jobs.store import record
+from ultralab.jobs.store.mirror import MIRROR, read_mirror, write_mirror
+from ultralab.jobs.store.record import DATABASE
+from ultralab.jobs.store.rows import job_values
 from ultralab.jobs.types import Condition, JobSpec
 from ultralab.kernel.errors import FileDamaged
 from ultralab.kernel.language import _, ngettext

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.jobs.plan_sample import berlin
+from tests.unit.jobs.scheduling.plan_sample import berlin
 
-from ultralab.jobs.cron import CatchUp, Due, check_cron, due, next_due
+from ultralab.jobs.scheduling.cron import CatchUp, Due, check_cron, due, next_due
 from ultralab.kernel.errors import RequestError
 
 BERLIN = ZoneInfo("Europe/Berlin")

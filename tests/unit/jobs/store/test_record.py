@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ultralab.jobs import attempts, record
-from ultralab.jobs.attempts import Ended
-from ultralab.jobs.record import Submitted
+from ultralab.jobs.store import attempts, record
+from ultralab.jobs.store.attempts import Ended
+from ultralab.jobs.store.record import Submitted
 from ultralab.jobs.types import Dependency, Event, JobSpec, Needs
 from ultralab.kernel.errors import Failure, FileAccess, FileDamaged
 from ultralab.system.process import ProcessId

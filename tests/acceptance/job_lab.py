@@ -15,6 +15,7 @@ from ultralab.app import Lab, open_lab
 from ultralab.app import jobs as verbs
 from ultralab.jobs.store.queue import listed, open_queue
 from ultralab.jobs.types import OVER, Job
+from ultralab.jobs.wake import heard
 from ultralab.system.process import ProcessId, alive, identify
 
 
@@ -45,7 +46,7 @@ def daemon(lab: Lab) -> Iterator[subprocess.Popen[bytes]]:
     """A daemon for the length of a block, asked to end at its end."""
     running = start_daemon(lab.home)
     try:
-        wait_until(lambda: verbs.daemon_runs(lab), 20)
+        wait_until(lambda: verbs.daemon_runs(lab) and heard(verbs.jobs_folder(lab.home)), 20)
         yield running
     finally:
         running.terminate()

@@ -15,7 +15,7 @@ from ultralab.app import Lab, open_lab
 from ultralab.app import jobs as verbs
 from ultralab.app.job_site import ledger_of
 from ultralab.jobs.types import JobSpec, Needs
-from ultralab.jobs.wake import poke
+from ultralab.jobs.wake import heard, poke
 from ultralab.memory import holders
 from ultralab.system.process import alive
 
@@ -101,7 +101,7 @@ def test_changed_settings_count_at_once(lab: Lab) -> None:
 
 def test_the_daemon_ends_when_its_lab_is_gone(lab: Lab, tmp_path: Path) -> None:
     running = start("serve", "--home", lab.home)
-    wait_until(lambda: verbs.daemon_runs(lab), 20)
+    wait_until(lambda: heard(verbs.jobs_folder(lab.home)), 20)
     lab.home.rename(tmp_path / "elsewhere")
     poke(tmp_path / "elsewhere" / "state" / "jobs")
     done = finish(running)

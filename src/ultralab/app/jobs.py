@@ -209,8 +209,13 @@ def serve(lab: Lab, trouble: Callable[[str], None]) -> None:
     """Schedule until interrupted; ``trouble`` is told in a sentence what went wrong."""
     from ultralab.jobs import loop
 
+    site = sites(lab)
     with opened(lab) as queue:
-        loop.serve(queue, sites(lab), lambda failure: trouble(failure.message))
+        try:
+            loop.serve(queue, site, lambda failure: trouble(failure.message))
+        except NotFound:  # a file of the queue: because the whole lab was moved or deleted, as a rule, which says more
+            site()
+            raise
 
 
 def add_schedule(lab: Lab, name: str, cron: str, catch_up: str, spec: JobSpec) -> Schedule:

@@ -43,7 +43,7 @@ def test_a_name_that_can_be_used(name: str) -> None:
 def test_a_name_that_cannot(name: str, problem: str) -> None:
     with pytest.raises(RequestError) as caught:
         require_sense(replace(SPEC, name=name))
-    assert (caught.value.message, caught.value.hint) == (problem, "Choose another one, of at most 100 characters.")
+    assert (caught.value.message, caught.value.hint) == (problem, "Choose another one, of at most 100 columns.")
 
 
 @pytest.mark.parametrize(

@@ -122,11 +122,11 @@ def test_what_runs_inside_a_job_lies_inside_its_memory(tmp_path: Path) -> None:
     assert holders(ledger_of(lab)) == ()
 
 
-def test_after_everything_was_killed_a_look_goes_on(lab: Lab) -> None:
+def test_after_everything_was_killed_a_look_goes_on(lab: Lab, tmp_path: Path) -> None:
     assert ultralab("config", "set", "jobs.parallel", "1", "--home", lab.home).status == 0
     for _ in range(2):
-        verbs.submit(lab, shell("sleep 0.3"))
-    wait_until(lambda: "running" in states(lab))
+        verbs.submit(lab, shell(f"touch {tmp_path}/began; sleep 0.5"))
+    wait_until((tmp_path / "began").exists)  # one whose supervisor dies before that is only queued again
     for process in [*drains(lab.home), *(job.condition.supervisor for job in rows(lab) if job.condition.supervisor)]:
         kill(process)
     wait_until(lambda: drains(lab.home) == [], 10)

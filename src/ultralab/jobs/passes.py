@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from ultralab.jobs import schedules
 from ultralab.jobs.scheduling import cron
@@ -14,11 +15,14 @@ from ultralab.jobs.store.queue import Queue, under_way
 from ultralab.jobs.types import Capacity, Job
 from ultralab.kernel.errors import Busy, FileAccess, OutOfMemory, ToolFailed
 
+# What others than jobs hold, too: nobody says when it is free. For a moment, or for another job, nobody need look.
+_FREED_WITHOUT_A_POKE: Final = ("memory", "disk", "pressure", "disk_low", "overtaking")
+
 
 @dataclass(frozen=True)
 class Pass:
     """What a pass found. ``look_again``: when time alone changes the picture; ``unsure``: something that was planned
-    could not be done now; ``blocked``: jobs wait for what the machine lacks; ``resting``: nothing could start soon.
+    could not be done now; ``blocked``: jobs wait for memory or disk, which come back without a word; ``resting``: nothing could start soon.
     """
 
     started: tuple[Job, ...]
@@ -43,7 +47,7 @@ def run_pass(queue: Queue, site: Site, now: datetime) -> Pass:
         running=len(running) + len(started),
         look_again=planned.look_again,
         unsure=len(started) < len(planned.start),
-        blocked=any(job.state == "queued" for job in still),
+        blocked=any(reason.code in _FREED_WITHOUT_A_POKE for reason in planned.waiting.values()),
         resting=resting(still, [*running, *started], known, capacity, site.rules, now),
     )
 

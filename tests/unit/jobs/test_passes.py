@@ -50,6 +50,12 @@ def test_a_pass_starts_what_fits_and_says_why_the_rest_waits(queue: Queue, sited
     until_over(queue, site, large)
 
 
+def test_who_waits_for_a_moment_needs_no_look_before(queue: Queue, site: Site) -> None:
+    put(queue, JobSpec(argv=("/bin/true",), cwd="/", name="later", not_before=clock.timestamp() + 86_400))
+    found = run_pass(queue, site, clock.now())
+    assert (found.started, found.blocked, found.resting, found.look_again is None) == ((), False, True, False)
+
+
 def test_the_drain_runs_a_chain_and_ends(queue: Queue, site: Site, tmp_path: Path) -> None:
     first = put(queue, shell(f"echo 1 >> {tmp_path}/order"))
     second = put(

@@ -70,11 +70,12 @@ def _turns(
     queue: Queue, site: SiteNow, trouble: Trouble, ear: Ear, *, schedules: bool, enough: Callable[[Pass], bool]
 ) -> None:
     """Settle, submit, plan and sleep, until what was found is ``enough``."""
-    plan_at, running, woken = clock.monotonic(), 0, True
+    plan_at, running, woken, rules = clock.monotonic(), 0, True, None
     while True:
         try:
             here = site()
-            changed = settle(queue, here.release)
+            changed = settle(queue, here.release) or here.rules != rules
+            rules = here.rules
             if woken or changed or clock.monotonic() >= plan_at:
                 now = clock.now()
                 due = _submit_due(queue, now, trouble) if schedules else None

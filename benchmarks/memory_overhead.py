@@ -22,6 +22,7 @@ from ultralab.engines.base import LoadOptions
 from ultralab.engines.host import Request, loaded
 from ultralab.machine import read_machine
 from ultralab.memory import open_ledger
+from ultralab.models.bundles import from_path
 from ultralab.models.formats.gguf import FORMAT
 
 VOCABULARIES = (8192, 24576, 49152, 98304)
@@ -49,7 +50,7 @@ def weigh(model: Path, context: int, folder: Path) -> tuple[int, int]:
     """Bytes planned and bytes held after one full micro-batch."""
     machine = read_machine(measure=False)
     llamacpp = engine("llamacpp")
-    shape = FORMAT.read_header(model).shape
+    shape = FORMAT.read_header(from_path(model)).shape
     options = LoadOptions(context=context, threads=machine.performance_cores)
     ledger = open_ledger(folder, machine.limit_bytes)
     with loaded(llamacpp, Request(model, model.stem, shape, options), ledger=ledger, log=folder / "log") as running:

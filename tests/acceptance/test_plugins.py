@@ -34,6 +34,7 @@ print(json.dumps(found))
 USE = """
 import json, os, pathlib, sys
 from ultralab.kernel.plugins import load
+from ultralab.models.bundles import from_path
 
 engine = load("ultralab.engines", "parrot", "engine")
 file = load("ultralab.model_sources", "wordlist", "source").resolve("three").files[0]
@@ -45,7 +46,7 @@ recipe = load("ultralab.recipes", "try_words", "recipe")
 print(json.dumps({
     "engine": [engine.name, sorted(engine.formats), engine.availability().ready],
     "source": [file.name, file.size, file.sha256],
-    "format": [words.recognises(path), words.read_header(path).shape.vocabulary],
+    "format": [words.recognises(from_path(path)), words.read_header(from_path(path)).shape.vocabulary],
     "sampler": sorted(sampler.sample()),
     "template": [template.name, template.python],
     "recipe": [recipe.name, [list(step) for step in recipe.steps]],

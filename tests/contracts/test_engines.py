@@ -13,6 +13,7 @@ from ultralab.engines.base import LoadOptions
 from ultralab.engines.host import Loaded
 from ultralab.kernel.errors import EngineDied
 from ultralab.memory import open_ledger
+from ultralab.models.bundles import from_path
 from ultralab.models.formats.gguf import FORMAT
 
 OPTIONS = LoadOptions(context=1024, threads=1)  # one thread: two spin against each other on a busy machine
@@ -26,7 +27,9 @@ class TestFake(EngineSuite):
     def case(cls, smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> EngineCase:
         path = tmp_path_factory.mktemp("fake") / "model.gguf"
         path.write_bytes(b"anything")
-        return EngineCase(engine("fake"), path, FORMAT.read_header(smollm2).shape, OPTIONS, b'{"fail_load": ')
+        return EngineCase(
+            engine("fake"), path, FORMAT.read_header(from_path(smollm2)).shape, OPTIONS, b'{"fail_load": '
+        )
 
     def test_it_fails_to_load_when_it_is_told_to(self, case: EngineCase, tmp_path: Path) -> None:
         (tmp_path / "m").write_text(json.dumps({"fail_load": "no\x1b[31m luck"}))
@@ -64,7 +67,11 @@ class TestLlamaCpp(EngineSuite):
     @classmethod
     def case(cls, smollm2: Path) -> EngineCase:
         return EngineCase(
-            engine("llamacpp"), smollm2, FORMAT.read_header(smollm2).shape, OPTIONS, smollm2.read_bytes()[:2_000_000]
+            engine("llamacpp"),
+            smollm2,
+            FORMAT.read_header(from_path(smollm2)).shape,
+            OPTIONS,
+            smollm2.read_bytes()[:2_000_000],
         )
 
     def test_its_clock_and_ours_agree_on_decode_speed(self, running: Loaded) -> None:

@@ -27,10 +27,11 @@ from ultralab.engines import engine
 from ultralab.engines.base import LoadOptions
 from ultralab.engines.host import Request, loaded
 from ultralab.memory import open_ledger
+from ultralab.models.bundles import from_path
 from ultralab.models.formats.gguf import FORMAT
 
 name, model, folder = sys.argv[1:]
-shape = FORMAT.read_header(Path(model)).shape
+shape = FORMAT.read_header(from_path(Path(model))).shape
 request = Request(Path(model), "the model", shape, LoadOptions(context=512, threads=1))
 ledger = open_ledger(Path(folder), 10**12)
 with loaded(engine(name), request, ledger=ledger, log=Path(folder) / "engine.log") as running:

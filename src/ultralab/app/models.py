@@ -62,11 +62,12 @@ def find_or_pull(lab: Lab, ref: str, progress: Progress) -> ModelRecord:
 def header_of(lab: Lab, record: ModelRecord) -> tuple[Path, ModelHeader]:
     """A model's first file and what it says of itself. Raises NotFound, FileDamaged, Unsupported."""
     from ultralab import models
+    from ultralab.models.bundles import from_path
 
     path = models.model_path(lab.library, record)
     for known in lab.formats:
         if known.name == record.format:
-            return path, known.read_header(path)
+            return path, known.read_header(from_path(path))
     raise UnknownChoice.among(_("model format"), record.format, (known.name for known in lab.formats))
 
 

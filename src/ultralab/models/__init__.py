@@ -3,7 +3,7 @@
 from ultralab.models.checks import doctor_checks
 from ultralab.models.library import (
     Library,
-    add_file,
+    add,
     find,
     model_path,
     problems,
@@ -22,7 +22,7 @@ __all__ = [
     "Library",
     "ModelFile",
     "ModelRecord",
-    "add_file",
+    "add",
     "doctor_checks",
     "find",
     "made_before",

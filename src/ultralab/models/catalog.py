@@ -94,7 +94,7 @@ def _read_into(database: Database, path: Path, stamp: str) -> None:
         stamp=stamp,
         name=record.name,
         variant=record.variant,
-        sha256=record.files[0].sha256,
+        sha256=record.sha256,
         source=record.source,
         derived=int(record.derived is not None),
         added=record.added,

@@ -140,8 +140,9 @@ def _values(record: ModelRecord) -> dict[str, object]:
 
 
 def _path(record: ModelRecord) -> str:
-    folder = f"store/models/{record.name}/{record.variant}"
-    return f"{folder}/{record.files[0].name}" if record.files else folder
+    folder = f"store/tree/{slug(record.family, 'other')}/{record.name}/{record.variant}"
+    entry = record.entry or (record.files[0].name if len(record.files) == 1 else "")
+    return f"{folder}/{entry}" if entry else folder
 
 
 def _title(text: str) -> str:

@@ -51,9 +51,9 @@ def _files(library: Library) -> Finding:
 def _leftovers(library: Library) -> Finding:
     known = records(library)
     hashes = {file.sha256 for record in known for file in record.files}
-    named = {library.links / record.name / record.variant / file.name for record in known for file in record.files}
+    named = {library.folder(record) / file.name for record in known for file in record.files}
     blobs = [path for path in _files_under(library.blobs) if path.name not in hashes]
-    links = [path for path in _files_under(library.links) if path not in named or not path.exists()]
+    links = [path for path in _files_under(library.tree) if path not in named or not path.exists()]
     if not blobs and not links:
         return Finding("pass", _("nothing is left over"))
     size = format_bytes(sum(path.stat().st_size for path in blobs))

@@ -16,6 +16,7 @@ from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress, Step
 from ultralab.models.members import extract
 from ultralab.models.sources.base import RemoteFile
+from ultralab.models.types import Staged
 from ultralab.system import clock, files
 
 if TYPE_CHECKING:
@@ -24,16 +25,6 @@ if TYPE_CHECKING:
 _BLOCK: Final = 1024 * 1024
 _RETRIED: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """A fetched file that nobody else uses yet: the caller moves it where it belongs. Its own size and SHA-256."""
-
-    path: Path
-    name: str
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -66,10 +57,10 @@ def local_path(remote: RemoteFile) -> Path | None:
     return Path(os.fsdecode(unquote_to_bytes(parts.path))) if parts.scheme == "file" else None
 
 
-def fetch(remote: RemoteFile, into: Path, progress: Progress, patience: Patience = Patience()) -> Fetched:
+def fetch(remote: RemoteFile, into: Path, progress: Progress, patience: Patience = Patience()) -> Staged:
     """Bring one file into the folder ``into`` and check it.
 
-    The caller holds a lock on :func:`key_of` and moves :attr:`Fetched.path` away. An interrupted download leaves
+    The caller holds a lock on :func:`key_of` and moves :attr:`Staged.path` away. An interrupted download leaves
     ``<key>.partial``, which the next call resumes. Raises FetchFailed, FileDamaged (wrong hash or archive; nothing of it is kept), DiskFull, NotFound.
     """
     target = into / f"{key_of(remote)}.ready"
@@ -80,7 +71,7 @@ def fetch(remote: RemoteFile, into: Path, progress: Progress, patience: Patience
         if not remote.member:
             return _copy(remote, source, target, progress)
         _check_hash(remote, _hash_of(source, remote.name, progress))
-        return Fetched(target, *extract(source, remote, target, progress))
+        return Staged(target, *extract(source, remote, target, progress))
     if urlsplit(remote.url).scheme not in ("http", "https"):
         raise RequestError(_("{url} is no http, https or file address.").format(url=remote.url), url=remote.url)
     partial = into / f"{key_of(remote)}.partial"
@@ -88,8 +79,8 @@ def fetch(remote: RemoteFile, into: Path, progress: Progress, patience: Patience
     try:
         _check_hash(remote, digest)
         if not remote.member:
-            return Fetched(partial, remote.name, size, digest)
-        fetched = Fetched(target, *extract(partial, remote, target, progress))
+            return Staged(partial, remote.name, size, digest)
+        fetched = Staged(target, *extract(partial, remote, target, progress))
     except FileDamaged:
         _forget(partial)
         raise
@@ -97,7 +88,7 @@ def fetch(remote: RemoteFile, into: Path, progress: Progress, patience: Patience
     return fetched
 
 
-def _copy(remote: RemoteFile, source: Path, target: Path, progress: Progress) -> Fetched:
+def _copy(remote: RemoteFile, source: Path, target: Path, progress: Progress) -> Staged:
     """Copy a local file while hashing it; a file that changes meanwhile is refused."""
     with files.explained(source):
         before = source.stat()
@@ -124,7 +115,7 @@ def _copy(remote: RemoteFile, source: Path, target: Path, progress: Progress) ->
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return Fetched(target, remote.name, copied, digest.hexdigest())
+    return Staged(target, remote.name, copied, digest.hexdigest())
 
 
 def _require_unchanged(path: Path, before: os.stat_result, after: os.stat_result, copied: int) -> None:

@@ -2,11 +2,12 @@
 
 ::
 
-    <home>/store/blobs/sha256/<hash>              the bytes, read-only
-    <home>/store/models/<name>/<variant>/<file>   a relative link to them
-    <home>/store/partial/                         downloads and conversions under way: the only half-written files
-    <home>/models/metadata/<name>--<variant>.json the truth, written after the bytes are in place
-    <home>/state/catalog.db                       the index
+    <home>/store/blobs/sha256/<hash>                      the bytes, read-only, or a link to where they are: another
+                                                          volume, or another tool's file that was adopted
+    <home>/store/tree/<family>/<name>/<variant>/<file>    a relative link to them
+    <home>/store/partial/                                 downloads and conversions under way: the only half-written files
+    <home>/models/metadata/<name>--<variant>.json         the truth, written after the bytes are in place
+    <home>/state/catalog.db                               the index
 """
 
 from __future__ import annotations
@@ -18,38 +19,49 @@ from pathlib import Path
 from typing import Final
 
 from ultralab.kernel.errors import FileDamaged, NotFound, RequestError, UltralabError
+from ultralab.kernel.ids import slug
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models import catalog
-from ultralab.models.fetch import Fetched
 from ultralab.models.formats.base import ModelHeader
 from ultralab.models.names import names_for, require_name, title_for
 from ultralab.models.publish import publish, withdraw
-from ultralab.models.records import safe_file_name
-from ultralab.models.types import Derivation, ModelFile, ModelRecord
+from ultralab.models.records import safe_path
+from ultralab.models.store.volumes import AUTOMATIC, HOME, Placement, Volume
+from ultralab.models.types import Derivation, ModelFile, ModelRecord, Staged
 from ultralab.system import clock, files, locks
 
 
 @dataclass(frozen=True)
 class Library:
-    """The model library of the lab at ``home``. A value: it holds nothing open."""
+    """The model library of the lab at ``home``. A value: it holds nothing open.
+
+    ``volumes`` are the disks besides the lab's own, plugged in or not.
+    """
 
     home: Path
+    volumes: tuple[Volume, ...] = ()
+    placement: Placement = AUTOMATIC
+
+    @property
+    def store(self) -> Volume:
+        """The lab's own volume."""
+        return Volume(HOME, self.home / "store")
 
     @property
     def blobs(self) -> Path:
         """Where the bytes lie, by hash."""
-        return self.home / "store" / "blobs" / "sha256"
+        return self.store.blobs
 
     @property
-    def links(self) -> Path:
+    def tree(self) -> Path:
         """Where the bytes have names."""
-        return self.home / "store" / "models"
+        return self.home / "store" / "tree"
 
     @property
     def partial(self) -> Path:
-        """Where half-written files lie."""
-        return self.home / "store" / "partial"
+        """Where half-written files lie on the lab's own volume."""
+        return self.store.partial
 
     @property
     def metadata(self) -> Path:
@@ -60,6 +72,10 @@ class Library:
     def catalog(self) -> Path:
         """The index."""
         return self.home / "state" / "catalog.db"
+
+    def folder(self, record: ModelRecord) -> Path:
+        """Where the files of a model have their names."""
+        return self.tree / slug(record.family, "other") / record.name / record.variant
 
     def lock(self, what: str) -> Path:
         """The lock file of one thing that only one process may do at a time."""
@@ -107,7 +123,10 @@ def find(library: Library, ref: str) -> ModelRecord:
 
 
 def model_path(library: Library, record: ModelRecord) -> Path:
-    """The model's first file, checked to be there in full size. Raises NotFound, FileDamaged."""
+    """What an engine is given: the model's entry file, or its folder. Every file is checked to be there in full size.
+
+    Raises NotFound, FileDamaged.
+    """
     for file in record.files:
         path = _link(library, record, file)
         try:
@@ -128,7 +147,10 @@ def model_path(library: Library, record: ModelRecord) -> Path:
                 path=str(path),
                 ref=record.ref,
             )
-    return _link(library, record, record.files[0])
+    folder = library.folder(record)
+    if record.entry:
+        return folder / record.entry
+    return folder / record.files[0].name if len(record.files) == 1 else folder
 
 
 def verify(library: Library, record: ModelRecord, progress: Progress = SILENT) -> None:
@@ -157,38 +179,43 @@ def remove(library: Library, ref: str) -> ModelRecord:
         used = {file.sha256 for other in others for file in other.files}
         keep_all = bool(problems(library))  # a file that cannot be read may name the same bytes
         unused = () if keep_all else tuple(file for file in record.files if file.sha256 not in used)
-        withdraw(library.metadata, library.links, library.blobs, record, unused)
+        withdraw(library.metadata, library.folder(record), library.blobs, record, unused)
     return record
 
 
-def add_file(
+def add(
     library: Library,
-    fetched: Fetched,
+    staged: Sequence[Staged],
     header: ModelHeader,
     *,
     source: str,
     added_by: str,
+    called: str = "",
     name: str | None = None,
     variant: str | None = None,
     title: str = "",
     licence: str = "",
     source_url: str = "",
     source_sha256: str = "",
+    revision: str = "",
     derived: Derivation | None = None,
     family: str | None = None,
     description: str = "",
+    base_models: Sequence[str] = (),
     replace: bool = False,
 ) -> ModelRecord:
-    """Publish a checked file that lies in the library's ``partial`` folder; it is moved away from there.
+    """Publish checked files as one model: those that are not kept are moved into the store of their volume.
 
-    A model that is there with the same bytes is returned as it is. Raises AlreadyExists where another has the name
-    (unless ``replace``), DiskFull, FileAccess.
+    ``called`` is the file's, the folder's or the repository's name, from which the model's own is made; default: the
+    first file's. A model that is there with the same bytes is returned as it is. Raises AlreadyExists where another has
+    the name (unless ``replace``), DiskFull, FileAccess.
     """
-    names = names_for(fetched.name, header)
+    called = called or staged[0].name
+    names = names_for(called, header)
     record = ModelRecord(
         name=require_name(name or names.name),
         variant=require_name(variant or names.variant),
-        title=title or title_for(fetched.name, header) or names.name,
+        title=title or title_for(called, header) or names.name,
         family=family or names.family,
         format=header.format,
         architecture=header.shape.architecture,
@@ -201,19 +228,30 @@ def add_file(
         source_url=source_url,
         added=clock.now().isoformat(),
         added_by=added_by,
-        files=(ModelFile(safe_file_name(fetched.name), fetched.size, fetched.sha256),),
+        files=tuple(ModelFile(safe_path(file.name), file.size, file.sha256) for file in staged),
         derived=derived,
         description=description,
         tensor_types=dict(header.tensor_types),
         source_sha256=source_sha256,
+        revision=revision,
+        entry=_entry(staged, header),
+        active_parameters=header.active_parameters or header.shape.parameters,
+        experts=header.experts,
+        experts_used=header.experts_used,
+        layers=header.shape.layers,
+        dtype=header.dtype,
+        tokenizer=header.tokenizer,
+        chat_template=bool(header.chat_template),
+        base_models=tuple(header.base_models) or tuple(base_models),
+        unsafe=header.unsafe,
     )
     with locks.exclusive(library.lock(_PUBLISHING), _("the model library")):
         published = publish(
-            fetched.path,
+            [file.path for file in staged],
             record,
             records(library),
             metadata=library.metadata,
-            links=library.links,
+            folder=library.folder(record),
             blobs=library.blobs,
             replace=replace,
         )
@@ -221,8 +259,15 @@ def add_file(
     return published
 
 
+def _entry(staged: Sequence[Staged], header: ModelHeader) -> str:
+    """The entry file's name in the library: a single file may have been read under a temporary name."""
+    if not header.entry:
+        return ""
+    return safe_path(staged[0].name if len(staged) == 1 else header.entry)
+
+
 def _link(library: Library, record: ModelRecord, file: ModelFile) -> Path:
-    return library.links / record.name / record.variant / file.name
+    return library.folder(record) / file.name
 
 
 def _again(record: ModelRecord) -> str:

@@ -22,25 +22,24 @@ _READ_ONLY: Final = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
 
 
 def publish(
-    staged: Path,
+    staged: Sequence[Path],
     record: ModelRecord,
     known: Sequence[ModelRecord],
     *,
     metadata: Path,
-    links: Path,
+    folder: Path,
     blobs: Path,
     replace: bool,
 ) -> ModelRecord:
-    """Move the one staged file of ``record`` into the store and write its metadata; the record that now holds.
+    """Move the staged files of ``record`` (in its order) into the store and write its metadata; the record that now holds.
 
     A model of that name with the same bytes stays as it is (its files are put in place again where they are
     missing). Raises AlreadyExists for other bytes, unless ``replace``; FileAccess, DiskFull.
     """
-    file = record.files[0]
     current = next((other for other in known if other.ref == record.ref), None)
     if current is not None:
-        if [held.sha256 for held in current.files] == [file.sha256]:
-            _place(staged, current.files[0], links / record.name / record.variant, blobs)
+        if current.sha256 == record.sha256:
+            _place_all(staged, record, folder, blobs)
             return current
         if not replace:
             raise AlreadyExists(
@@ -56,21 +55,25 @@ def publish(
             hint=_("Mend the file, restore it from git, or delete it and pull the model again."),
             ref=record.ref,
         )
-    _place(staged, file, links / record.name / record.variant, blobs)
+    _place_all(staged, record, folder, blobs)
     write_record(metadata, record)
     return record
 
 
-def withdraw(metadata: Path, links: Path, blobs: Path, record: ModelRecord, unused: Sequence[ModelFile]) -> None:
+def _place_all(staged: Sequence[Path], record: ModelRecord, folder: Path, blobs: Path) -> None:
+    for path, file in zip(staged, record.files, strict=True):
+        _place(path, file, folder, blobs)
+
+
+def withdraw(metadata: Path, folder: Path, blobs: Path, record: ModelRecord, unused: Sequence[ModelFile]) -> None:
     """Remove a model: its metadata first, then its links, then the bytes in ``unused``. Raises FileAccess."""
-    folder = links / record.name / record.variant
     with files.explained(metadata):
         (metadata / file_name(record.name, record.variant)).unlink(missing_ok=True)
         files.sync_directory(metadata)
     with files.explained(folder):
         for file in record.files:
             (folder / file.name).unlink(missing_ok=True)
-        for empty in (folder, folder.parent):
+        for empty in (folder, folder.parent, folder.parent.parent):
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
     with files.explained(blobs):
@@ -93,9 +96,9 @@ def _place(staged: Path, file: ModelFile, folder: Path, blobs: Path) -> None:
         files.sync_directory(blobs)
     link = folder / file.name
     with files.explained(link):
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{file.sha256[:16]}.link"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        temporary = link.parent / f".{file.sha256[:16]}.link"
         temporary.unlink(missing_ok=True)
-        temporary.symlink_to(os.path.relpath(blob, folder))
+        temporary.symlink_to(os.path.relpath(blob, link.parent))
         temporary.replace(link)
-        files.sync_directory(folder)
+        files.sync_directory(link.parent)

@@ -9,12 +9,13 @@ from pathlib import Path
 from ultralab.kernel.errors import FetchFailed, FileDamaged, NotFound, RequestError, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
-from ultralab.models.fetch import Fetched, fetch, key_of, local_path
+from ultralab.models.bundles import from_path
+from ultralab.models.fetch import fetch, key_of, local_path
 from ultralab.models.formats.base import Format
-from ultralab.models.library import Library, add_file, model_path, records
+from ultralab.models.library import Library, add, model_path, records
 from ultralab.models.names import require_name
 from ultralab.models.sources.base import RemoteFile, Resolution, Source
-from ultralab.models.types import ModelRecord
+from ultralab.models.types import ModelRecord, Staged
 from ultralab.system import files, locks
 
 
@@ -81,23 +82,23 @@ def _take_in(
     library: Library,
     resolution: Resolution,
     remote: RemoteFile,
-    fetched: Fetched,
+    fetched: Staged,
     *,
     formats: Sequence[Format],
     name: str | None,
     added_by: str,
 ) -> ModelRecord:
-    form = next((form for form in formats if form.recognises(fetched.path)), None)
+    form = next((form for form in formats if form.recognises(from_path(fetched.path))), None)
     if form is None:
         raise Unsupported(
             _("{name} is in no model format that ultralab knows.").format(name=fetched.name),
             hint=_("Known formats: {names}.").format(names=", ".join(form.name for form in formats) or "-"),
             ref=resolution.ref,
         )
-    return add_file(
+    return add(
         library,
-        fetched,
-        form.read_header(fetched.path),
+        [fetched],
+        form.read_header(from_path(fetched.path)),
         source=resolution.ref,
         added_by=added_by,
         name=name,

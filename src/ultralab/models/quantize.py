@@ -11,13 +11,13 @@ from typing import Final
 from ultralab.kernel.errors import FileDamaged, NotFound, UnknownChoice, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
-from ultralab.models.fetch import Fetched
+from ultralab.models.bundles import from_path
 from ultralab.models.formats.base import Format
 from ultralab.models.formats.gguf_reader import read_gguf
 from ultralab.models.formats.gguf_types import TENSOR_TYPE_NAMED
 from ultralab.models.gguf_plan import plan
-from ultralab.models.library import Library, add_file, model_path, records
-from ultralab.models.types import Derivation, ModelRecord
+from ultralab.models.library import Library, add, model_path, records
+from ultralab.models.types import Derivation, ModelRecord, Staged
 from ultralab.system import files, locks
 
 QUANTIZATIONS: Final = ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "MXFP4", "TQ2_0", "TQ1_0")
@@ -88,7 +88,7 @@ def quantization_memory(path: Path) -> int:
 def _derivation(parent: ModelRecord, target: str) -> Derivation:
     return Derivation(
         parent=parent.ref,
-        parent_sha256=parent.files[0].sha256,
+        parent_sha256=parent.sha256,
         tool=_TOOL,
         tool_version=f"rules {RULES}, gguf {importlib.metadata.version('gguf')}",
         quantization=target,
@@ -126,11 +126,11 @@ def _make(
         staged.parent.mkdir(parents=True, exist_ok=True)
     size, sha256 = requantize(raw, plans, kind, staged, progress)
     variant, replace = _variant(library, parent, derived)
-    fetched = Fetched(staged, f"{parent.name}.{variant.upper()}.gguf", size, sha256)
-    return add_file(
+    made = Staged(staged, f"{parent.name}.{variant.upper()}.gguf", size, sha256)
+    return add(
         library,
-        fetched,
-        form.read_header(staged),
+        [made],
+        form.read_header(from_path(staged)),
         source=f"derived:{parent.ref}",
         added_by=added_by,
         name=parent.name,

@@ -19,8 +19,10 @@ from ultralab.kernel.language import _
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
 from ultralab.system import files
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+"""1: one file per model. 2: several, in folders; what a header says of experts, tokenizer and safety; tags."""
 _MOST_BYTES: Final = 200
+_DEEPEST: Final = 8
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -71,6 +73,17 @@ def safe_file_name(name: str) -> str:
     return plain if is_safe_file_name(plain) else f"-{plain}"
 
 
+def safe_path(name: str) -> str:
+    """``name`` as a safe relative path: each part as :func:`safe_file_name` makes it."""
+    return "/".join(safe_file_name(part) for part in name.split("/") if part not in ("", "."))
+
+
+def is_safe_path(name: str) -> bool:
+    """Whether ``name`` is a relative path with ``/`` of at most eight plain file names, none of them hidden or ``..``."""
+    parts = name.split("/")
+    return len(parts) <= _DEEPEST and all(is_safe_file_name(part) for part in parts)
+
+
 def is_safe_file_name(name: str) -> bool:
     """Whether ``name`` is a plain file name: no folder, no control character, no more than 200 bytes."""
     return (
@@ -93,7 +106,11 @@ def _record(path: Path, data: Mapping[str, Any]) -> ModelRecord:
             raise _bad(path, _("the field {field} is not what it should be").format(field=name))
     values["files"] = tuple(ModelFile(item["name"], item["size"], item["sha256"]) for item in values["files"])
     if values.get("derived") is not None:
-        values["derived"] = {key: values["derived"][key] for key in _DERIVATION}
+        values["derived"] = {
+            key: values["derived"][key] for key in Derivation.__annotations__ if key in values["derived"]
+        }
+    for name in _LISTS & values.keys():
+        values[name] = tuple(values[name])
     values["bits_per_weight"] = float(values["bits_per_weight"])
     return ModelRecord(**values)
 
@@ -114,6 +131,10 @@ def _is_hash(value: object) -> bool:
     return isinstance(value, str) and _HASH.fullmatch(value) is not None
 
 
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(_is_text(item) for item in value)
+
+
 def _are_files(value: object) -> bool:
     return (
         isinstance(value, list)
@@ -121,7 +142,7 @@ def _are_files(value: object) -> bool:
         and all(
             isinstance(item, dict)
             and isinstance(item.get("name"), str)
-            and is_safe_file_name(item["name"])
+            and is_safe_path(item["name"])
             and _is_count(item.get("size"))
             and _is_hash(item.get("sha256"))
             for item in value
@@ -129,7 +150,7 @@ def _are_files(value: object) -> bool:
     )
 
 
-_DERIVATION: Final = tuple(Derivation.__annotations__)
+_LISTS: Final = frozenset({"base_models", "unsafe", "tags"})
 
 _FITS: Final[Mapping[str, Callable[[object], bool]]] = {
     "name": _is_label,
@@ -138,13 +159,20 @@ _FITS: Final[Mapping[str, Callable[[object], bool]]] = {
         ("title", "family", "format", "architecture", "quantization", "licence", "source", "source_url", "added"),
         _is_text,
     ),
-    **dict.fromkeys(("added_by", "description", "source_sha256"), _is_text),
-    "parameters": _is_count,
-    "context": _is_count,
+    **dict.fromkeys(("added_by", "description", "source_sha256", "revision", "dtype", "tokenizer"), _is_text),
+    **dict.fromkeys(("parameters", "context", "active_parameters", "experts", "experts_used", "layers"), _is_count),
+    **dict.fromkeys(_LISTS, _are_texts),
+    "entry": lambda value: value == "" or (isinstance(value, str) and is_safe_path(value)),
+    "chat_template": lambda value: isinstance(value, bool),
     "bits_per_weight": lambda value: isinstance(value, float) or _is_count(value),
     "files": _are_files,
     "derived": lambda value: (
-        value is None or (isinstance(value, dict) and all(_is_text(value.get(key)) for key in _DERIVATION))
+        value is None
+        or (
+            isinstance(value, dict)
+            and all(_is_text(value.get(key)) for key in Derivation.__required_keys__)
+            and all(_is_text(value.get(key, "")) for key in Derivation.__optional_keys__)
+        )
     ),
     "tensor_types": lambda value: isinstance(value, dict) and all(_is_count(size) for size in value.values()),
 }

@@ -14,6 +14,8 @@ Value = str | int | bool | tuple[str, ...]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]*)=(/.*)")
+_ADDRESS = re.compile(r"([a-z0-9][a-z0-9._-]*)=(https?://[^\s@]+)")
 _LIMIT = re.compile(r"([a-z0-9][a-z0-9._-]*)=([1-9]\d{0,3})", re.ASCII)
 
 
@@ -95,6 +97,27 @@ def _limits(value: object) -> tuple[str, ...]:
     return tuple(match.group() for match in found if match)
 
 
+def _folders(value: object) -> tuple[str, ...]:
+    """``name=/absolute/path``, each name once, none of them ``home`` or ``auto``."""
+    found = _pairs(value, _FOLDER)
+    names = [text.partition("=")[0] for text in found]
+    if len(set(names)) < len(names) or {"home", "auto"} & set(names) or not all(text.isprintable() for text in found):
+        raise ValueError
+    return found
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    """``source=https://address``; a source may have several. No credentials in them."""
+    return _pairs(value, _ADDRESS)
+
+
+def _pairs(value: object, form: re.Pattern[str]) -> tuple[str, ...]:
+    found = [form.fullmatch(item) if isinstance(item, str) else None for item in _items(value)]
+    if None in found or len(set(found)) < len(found):
+        raise ValueError
+    return tuple(match.group() for match in found if match)
+
+
 def _items(value: object) -> list[object]:
     if not isinstance(value, list):
         raise ValueError  # noqa: TRY004 - what every reader raises
@@ -140,6 +163,13 @@ SIZE: Final = Kind(N_('a size such as "2GiB", or bytes as a whole number'), _siz
 WINDOW: Final = Kind(N_('a time of the day from and to, such as "22:00-07:00"'), _window, str.strip)
 LIMITS: Final = Kind(
     N_('a list of kinds with the most at once (1 to 9999), such as ["pull=2"]'), _limits, _names_from_text
+)
+
+FOLDERS: Final = Kind(
+    N_('a list of names with their folders, such as ["ssd=/Volumes/SSD/models"]'), _folders, _names_from_text
+)
+ADDRESSES: Final = Kind(
+    N_('a list of sources with addresses, such as ["hf=https://hf-mirror.example"]'), _addresses, _names_from_text
 )
 
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 from ultralab.kernel.language import N_
 from ultralab.kernel.units import KIB
 from ultralab.settings.kinds import (
+    ADDRESSES,
+    FOLDERS,
     LIMITS,
     LINE,
     NAME,
@@ -70,6 +72,56 @@ class MemorySettings:
 
 
 @dataclass(frozen=True)
+class ModelSettings:
+    """``[models]``. ``keep_free`` and ``prune_free`` in bytes, ``prune_age`` in days."""
+
+    volumes: tuple[str, ...] = _setting(
+        FOLDERS, [], N_("Other disks for model bytes, each with a name; “ultralab models volumes add” writes this.")
+    )
+    placement: str = _setting(
+        NAME, "auto", N_("Where new models go: a volume's name, home, or auto: home while keep_free stays free there.")
+    )
+    keep_free: int = _setting(
+        SIZE, "20GiB", N_("Space that downloads leave free on a disk, and below which a warning comes.")
+    )
+    connections: int = _setting(
+        whole(1, 16, N_("a whole number from 1 to 16")), 4, N_("Connections at once for one file that is downloaded.")
+    )
+    mirrors: tuple[str, ...] = _setting(
+        ADDRESSES, [], N_("Mirrors that are asked where a source itself cannot be reached; no token is sent to them.")
+    )
+    max_tensors: int = _setting(
+        whole(1, 10_000_000, N_("a whole number from 1 to 10000000")),
+        262_144,
+        N_("The most tensors that a model's header may list; more is refused unread."),
+    )
+    prune: str = _setting(
+        choice("ask", "refetchable", "derived", "both"),
+        "ask",
+        N_(
+            "What may be deleted without asking while space is short: nothing, what can be fetched again, what was made here, both."
+        ),
+    )
+    prune_age: int = _setting(
+        whole(1, 36_500, N_("a whole number of days, at least 1")),
+        90,
+        N_("Days without use after which a model may be proposed, or deleted by the setting prune."),
+    )
+    prune_free: int = _setting(SIZE, "100GiB", N_("Free space that the setting prune works towards, and never beyond."))
+
+
+@dataclass(frozen=True)
+class SecretSettings:
+    """``[secrets]``."""
+
+    store: str = _setting(
+        choice("auto", "keychain", "file"),
+        "auto",
+        N_("Where tokens are kept: the system's keychain, or a file that only you can read; auto takes what works."),
+    )
+
+
+@dataclass(frozen=True)
 class ExperimentSettings:
     """``[experiments]``."""
 
@@ -118,6 +170,8 @@ class Settings:
     git: GitSettings = GitSettings()
     engines: EngineSettings = EngineSettings()
     memory: MemorySettings = MemorySettings()
+    models: ModelSettings = ModelSettings()
+    secrets: SecretSettings = SecretSettings()
     experiments: ExperimentSettings = ExperimentSettings()
     jobs: JobSettings = JobSettings()
 
@@ -140,6 +194,8 @@ _SECTIONS: Final[Mapping[str, type]] = {
     "git": GitSettings,
     "engines": EngineSettings,
     "memory": MemorySettings,
+    "models": ModelSettings,
+    "secrets": SecretSettings,
     "experiments": ExperimentSettings,
     "jobs": JobSettings,
 }

@@ -58,16 +58,16 @@ def test_the_parts_of_a_models_page() -> None:
     )
     assert parts["variants"].split("\n")[4:] == [
         (
-            "| smollm2:q4_1 (as it came) | Q4_1 | 5.68 | 93.8 MiB | store/models/smollm2/q4_1/SmolLM2.Q4_1.gguf |"
+            "| smollm2:q4_1 (as it came) | Q4_1 | 5.68 | 93.8 MiB | store/tree/smollm2/smollm2/q4_1/SmolLM2.Q4_1.gguf |"
             " not measured yet |"
         ),
         (
-            "| smollm2:q8_0 | Q8_0 | 8.50 | 93.8 MiB | store/models/smollm2/q8_0/SmolLM2.Q4_1.gguf |"
+            "| smollm2:q8_0 | Q8_0 | 8.50 | 93.8 MiB | store/tree/smollm2/smollm2/q8_0/SmolLM2.Q4_1.gguf |"
             r" decode 90 tok/s \| 20 °C |"
         ),
     ]
     assert parts["experiments"] == ("## Related experiments\n\n- [experiments/a b/r.md](../../experiments/a%20b/r.md)")
-    assert 'parameters.model.path = "store/models/smollm2/q4_1/SmolLM2.Q4_1.gguf"\n' in parts["usage"]
+    assert 'parameters.model.path = "store/tree/smollm2/smollm2/q4_1/SmolLM2.Q4_1.gguf"\n' in parts["usage"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh_CN"])

@@ -15,8 +15,9 @@ from tests.unit.models.web import Site, hang_up_after, serve, status
 
 from ultralab.kernel.errors import FetchFailed, FileDamaged, NotFound, RequestError, Unsupported
 from ultralab.kernel.progress import SILENT
-from ultralab.models.fetch import Fetched, Patience, fetch, key_of
+from ultralab.models.fetch import Patience, fetch, key_of
 from ultralab.models.sources.base import RemoteFile
+from ultralab.models.types import Staged
 
 CONTENT = os.urandom(3 * 1024 * 1024 + 17)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -38,7 +39,7 @@ def wheel(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) ->
 def test_a_plain_download(tmp_path: Path) -> None:
     with serve(Site(CONTENT)) as site:
         fetched = fetch(remote(site), tmp_path, SILENT, QUICK)
-    assert fetched == Fetched(tmp_path / f"{key_of(remote(site))}.partial", "file.gguf", len(CONTENT), SHA256)
+    assert fetched == Staged(tmp_path / f"{key_of(remote(site))}.partial", "file.gguf", len(CONTENT), SHA256)
     assert fetched.path.read_bytes() == CONTENT
     assert site.asked == [""]
 

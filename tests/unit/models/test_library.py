@@ -45,7 +45,7 @@ from ultralab.models import (
 )
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.records import read_record, write_record
-from ultralab.models.sources.base import RemoteFile, Resolution
+from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.sources.path import SOURCE as PATH_SOURCE
 
 MODEL = small_model()
@@ -60,7 +60,7 @@ class WebSource:
     def __init__(self, url: str = "", sha256: str = SHA256, version: str = "1") -> None:
         self.url, self.sha256, self.version = url, sha256, version
 
-    def resolve(self, rest: str) -> Resolution:
+    def resolve(self, rest: str, access: Access = NOBODY) -> Resolution:
         if not self.url:
             raise FetchFailed("no network")
         file = RemoteFile("Tiny-7B-Q4_0.gguf", self.url, None, self.sha256)
@@ -118,14 +118,15 @@ def test_a_pulled_model(library: Library, tmp_path: Path) -> None:
         licence="apache-2.0", source=f"path:{source}", source_url=source.as_uri(), added=record.added, added_by="me",
         files=(ModelFile("Tiny-7B-Q4_0.gguf", len(MODEL), SHA256),), derived=None, description="",
         tensor_types={"Q4_0": 5760, "Q8_0": 272, "F32": 256}, source_sha256="",
+        entry="Tiny-7B-Q4_0.gguf", active_parameters=10560, layers=1,
     )  # fmt: skip
     assert everything_under(library.home / "store") == [
         f"blobs/sha256/{SHA256}",
-        "models/tiny-7b/q4_0/Tiny-7B-Q4_0.gguf",
+        "tree/tiny/tiny-7b/q4_0/Tiny-7B-Q4_0.gguf",
     ]
     path = model_path(library, record)
     assert path.read_bytes() == MODEL
-    assert path.readlink() == Path(f"../../../blobs/sha256/{SHA256}")
+    assert path.readlink() == Path(f"../../../../blobs/sha256/{SHA256}")
     assert (library.blobs / SHA256).stat().st_mode & 0o777 == 0o444
     assert (records(library), find(library, "tiny-7b"), find(library, "Tiny-7B:Q4_0")) == ((record,), record, record)
     assert read_record(library.metadata / "tiny-7b--q4_0.json") == record
@@ -277,7 +278,10 @@ def test_damage_is_found_by_size_and_by_hash(library: Library, tmp_path: Path) -
 def test_removing_keeps_shared_bytes(library: Library, tmp_path: Path) -> None:
     first, second = take(library, local(tmp_path)), take(library, local(tmp_path), name="mine")
     assert remove(library, "tiny-7b") == first
-    assert everything_under(library.home / "store") == [f"blobs/sha256/{SHA256}", "models/mine/q4_0/Tiny-7B-Q4_0.gguf"]
+    assert everything_under(library.home / "store") == [
+        f"blobs/sha256/{SHA256}",
+        "tree/tiny/mine/q4_0/Tiny-7B-Q4_0.gguf",
+    ]
     assert (records(library), remove(library, "mine:q4_0")) == ((second,), second)
     assert (everything_under(library.home / "store"), records(library)) == ([], ())
     with pytest.raises(NotFound):

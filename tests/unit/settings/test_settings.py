@@ -24,6 +24,16 @@ DEFAULTS = {
     "engines.context": 2048,
     "engines.threads": 0,
     "memory.reserve": 2 * 1024**3,
+    "models.volumes": [],
+    "models.placement": "auto",
+    "models.keep_free": 20 * 1024**3,
+    "models.connections": 4,
+    "models.mirrors": [],
+    "models.max_tensors": 262_144,
+    "models.prune": "ask",
+    "models.prune_age": 90,
+    "models.prune_free": 100 * 1024**3,
+    "secrets.store": "auto",
     "experiments.trackers": ["mlflow"],
     "jobs.parallel": 4,
     "jobs.night": "22:00-07:00",
@@ -55,7 +65,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     )
     assert load(lab(tmp_path, text)) == Settings(
         "zh_CN", "王 🙂", GitSettings(auto_commit=False), EngineSettings("fake", 512, 4),
-        MemorySettings(1000), ExperimentSettings(()),
+        MemorySettings(1000), experiments=ExperimentSettings(()),
     )  # fmt: skip
 
 
@@ -184,6 +194,8 @@ def test_what_is_wrong_in_the_section_of_the_jobs(tmp_path: Path, line: str, exp
         ("language", "zh_CN", 'language = "zh_CN"'),
         ("author", "a b", 'author = "a b"'),
         ("memory.reserve", " 12 GiB", 'reserve = "12 GiB"'),
+        ("models.volumes", "ssd=/Volumes/My SSD/模型", 'volumes = ["ssd=/Volumes/My SSD/模型"]'),
+        ("models.mirrors", "hf=https://hub.example:8/x", 'mirrors = ["hf=https://hub.example:8/x"]'),
         ("experiments.trackers", "[mlflow]", 'trackers = ["mlflow"]'),
         ("experiments.trackers", "", "trackers = []"),
         ("git.auto_commit", "Yes", "auto_commit = true"),

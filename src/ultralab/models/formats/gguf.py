@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
-from ultralab.models.formats.base import ModelHeader
+from ultralab.models.formats.base import Bundle, ModelHeader
 from ultralab.models.formats.gguf_reader import GgufHeader, TensorInfo, read_gguf
 from ultralab.models.formats.gguf_types import MAGIC
 from ultralab.planner.types import ModelShape
-from ultralab.system import files
 
 GROUPED: Final = frozenset({
     "command-r", "gptneox", "granite", "granitemoe", "internlm2", "llama", "minicpm", "olmo", "olmo2", "olmoe", "phi2",
@@ -45,16 +45,17 @@ class Gguf:
 
     name = "gguf"
 
-    def recognises(self, path: Path) -> bool:
-        """Whether the first four bytes are ``GGUF``."""
-        if not path.is_file():
+    def recognises(self, bundle: Bundle) -> bool:
+        """Whether a file begins with the four bytes ``GGUF``."""
+        if len(bundle.items) != 1:
             return False
-        with files.explained(path), path.open("rb") as stream:
+        with bundle.items[0].open() as stream:
             return stream.read(4) == MAGIC
 
-    def read_header(self, path: Path) -> ModelHeader:
+    def read_header(self, bundle: Bundle) -> ModelHeader:
         """Read and judge a header. Raises as :class:`ultralab.models.formats.base.Format` says."""
-        return summarize(read_gguf(path))
+        item = bundle.items[0]
+        return replace(summarize(read_gguf(Path(item.where))), entry=item.name, files=(item.name,))
 
 
 FORMAT: Final = Gguf()

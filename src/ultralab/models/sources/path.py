@@ -8,7 +8,7 @@ from typing import Final
 
 from ultralab.kernel.errors import NotFound, RequestError
 from ultralab.kernel.language import _
-from ultralab.models.sources.base import RemoteFile, Resolution
+from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.system import files
 
 
@@ -17,7 +17,7 @@ class PathSource:
 
     scheme = "path"
 
-    def resolve(self, rest: str) -> Resolution:
+    def resolve(self, rest: str, access: Access = NOBODY) -> Resolution:
         """``rest`` is a path, ``~`` allowed, relative to the working directory."""
         path = Path(rest).expanduser()
         with files.explained(path):

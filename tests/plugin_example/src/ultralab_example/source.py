@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ultralab.kernel.errors import NotFound
-from ultralab.models.sources.base import RemoteFile, Resolution
+from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -16,7 +16,7 @@ class WordLists:
 
     scheme = "wordlist"
 
-    def resolve(self, rest: str) -> Resolution:
+    def resolve(self, rest: str, access: Access = NOBODY) -> Resolution:
         """``rest`` is a list's name. Raises NotFound for a list that is not here."""
         known = {path.stem: path for path in FOLDER.glob("*.words")}
         if rest not in known:

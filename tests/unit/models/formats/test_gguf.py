@@ -8,6 +8,7 @@ import pytest
 from tests.gguf_maker import ARR, I32, STR, U32, Tensor, gguf_bytes, small_keys, small_model
 
 from ultralab.kernel.errors import FileDamaged, Unsupported
+from ultralab.models.bundles import from_path
 from ultralab.models.formats.base import ModelHeader
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.planner.types import ModelShape
@@ -15,11 +16,11 @@ from ultralab.planner.types import ModelShape
 
 def header_of(path: Path, content: bytes) -> ModelHeader:
     path.write_bytes(content)
-    return FORMAT.read_header(path)
+    return FORMAT.read_header(from_path(path))
 
 
 def test_the_real_model(smollm2: Path) -> None:
-    header = FORMAT.read_header(smollm2)
+    header = FORMAT.read_header(from_path(smollm2))
     assert header.shape == ModelShape(
         architecture="llama", layers=30, embedding=576, feed_forward=1536, heads=9, kv_heads=3, key_dim=64,
         value_dim=64, vocabulary=49152, trained_context=8192, parameters=134515008, weight_bytes=96576768,

@@ -36,6 +36,7 @@ from tests.gguf_maker import (
 )
 
 from ultralab.kernel.errors import FileAccess, FileDamaged, NotFound, UltralabError, Unsupported
+from ultralab.models.bundles import from_path
 from ultralab.models.formats import gguf_types
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.formats.gguf_cursor import HEADER_LIMIT
@@ -255,14 +256,22 @@ def test_what_is_no_file_at_all(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gguf")
     with pytest.raises(FileAccess, match="not a regular file"):
         read_gguf(tmp_path / "pipe.gguf")
-    assert [FORMAT.recognises(tmp_path / name) for name in ("missing.gguf", "pipe.gguf", ".")] == [False] * 3
+    with pytest.raises(FileAccess, match="not a regular file"):
+        from_path(tmp_path / "pipe.gguf")
+    with pytest.raises(NotFound):
+        from_path(tmp_path / "missing.gguf")
+    assert not FORMAT.recognises(from_path(tmp_path))
 
 
 def test_recognised_by_content_not_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(small_model())
     (tmp_path / "b.gguf").write_bytes(b"PK\x03\x04")
     (tmp_path / "c.gguf").write_bytes(b"")
-    assert [FORMAT.recognises(tmp_path / name) for name in ("a.bin", "b.gguf", "c.gguf")] == [True, False, False]
+    assert [FORMAT.recognises(from_path(tmp_path / name)) for name in ("a.bin", "b.gguf", "c.gguf")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 WHOLE = small_model()
@@ -279,7 +288,7 @@ def test_flipped_bytes_give_an_answer_or_an_explained_error(
     path = tmp_path_factory.getbasetemp() / "fuzzed.gguf"
     path.write_bytes(content)
     try:
-        header = FORMAT.read_header(path)
+        header = FORMAT.read_header(from_path(path))
     except (FileDamaged, Unsupported) as error:
         assert str(path) in error.message  # noqa: PT017
         return

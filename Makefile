@@ -38,9 +38,12 @@ test: setup-dev ## The tests (under 15 minutes on two cores; ARGS="tests/unit -k
 test-long: setup-dev ## Kill, soak and framework tests (under 40 minutes)
 	@$(V)python -m pytest -m slow $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "0 passed, 0 failed"; }
 
-bench: setup-dev ## Measure start-up and jobs against their limits (two minutes)
+bench: setup-dev ## Measure start-up, jobs and the library against their limits (six minutes)
 	@$(V)python benchmarks/startup.py
 	@$(V)python benchmarks/jobs.py
+	@$(V)python benchmarks/library.py
+	@$(V)python benchmarks/headers.py
+	@$(V)python benchmarks/download.py
 
 lock: setup-dev ## Compile requirements/*.txt anew (ARGS=--upgrade takes the newest versions)
 	$(V)python scripts/lock.py $(ARGS)

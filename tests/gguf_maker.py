@@ -180,3 +180,18 @@ def _weights(rng: random.Random, name: str, shape: Sequence[int]) -> bytes:
     count = math.prod(shape)
     numbers = [1.0] * count if "norm" in name else [rng.gauss(0, 0.05) for _ in range(count)]
     return struct.pack(f"<{count}f", *numbers)
+
+
+def split_model(count: int, stem: str = "tiny", **more: tuple[int, object]) -> dict[str, bytes]:
+    """The files of a model in ``count`` parts, by name: the first with all keys, the tensors spread in turn."""
+    files: dict[str, bytes] = {}
+    for number in range(count):
+        split = [
+            entry("split.no", U16, number),
+            entry("split.count", U16, count),
+            entry("split.tensors.count", I32, len(SMALL_TENSORS)),
+        ]
+        keys = [*small_keys(**more), *split] if number == 0 else split
+        tensors = [tensor for at, tensor in enumerate(SMALL_TENSORS) if at % count == number]
+        files[f"{stem}-{number + 1:05d}-of-{count:05d}.gguf"] = gguf_bytes(keys, tensors)
+    return files

@@ -32,7 +32,9 @@ def _no_lab(home: Path) -> Check:
 
 
 def _lab_checks(home: Path) -> tuple[Check, ...]:
+    from ultralab import secrets
     from ultralab.app.jobs import jobs_folder
+    from ultralab.app.model_cleaning import space_check
     from ultralab.jobs import checks as jobs
     from ultralab.jobs.store.queue import open_queue
     from ultralab.models import doctor_checks as models
@@ -43,7 +45,9 @@ def _lab_checks(home: Path) -> tuple[Check, ...]:
     if any(check.run().verdict == "fail" for check in valid):
         return valid  # a lab whose settings cannot be read cannot be opened
     queue = jobs.doctor_checks(lambda: open_queue(jobs_folder(home)))
-    return (*valid, *pages.doctor_checks(home), *models(open_lab(home).library), *queue)
+    lab = open_lab(home)
+    tokens = secrets.doctor_checks(lab.secrets)
+    return (*valid, *pages.doctor_checks(home), *models(lab.library), space_check(lab), *tokens, *queue)
 
 
 def selftest_checks(home: Path) -> tuple[Check, ...]:

@@ -56,6 +56,7 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
     """Run an experiment file in a lab; ``announce`` gets the predictions. Raises what the rooms raise."""
     from ultralab.experiments.bench import Bench
     from ultralab.experiments.run import run_experiment
+    from ultralab.models.store.usage import in_use
 
     file = load(lab, path)
     bench = Bench(
@@ -69,6 +70,7 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
         trackers=[partial(_tracker, lab, name) for name in file.spec.trackers],
         samplers=_samplers(),
         announce=announce,
+        in_use=partial(in_use, lab.library),
     )
     subjects = _subjects(lab, file, progress)
     try:
@@ -90,7 +92,7 @@ def memory_needed(lab: Lab, file: SpecFile) -> int:
     from ultralab import models
     from ultralab.engines.base import LoadOptions
     from ultralab.experiments.expect import expect
-    from ultralab.models.pull import pulled_as
+    from ultralab.models.held import pulled_as
 
     reference = _beside(lab, file.path.parent, file.spec.model)
     try:
@@ -219,7 +221,7 @@ def _require_sense(file: SpecFile, record: ModelRecord, header: ModelHeader) -> 
 
 
 def _planned_shape(file: SpecFile, path: Path, number: int) -> ModelShape:
-    from ultralab.models.planned import planned_header
+    from ultralab.models.conversion.planned import planned_header
 
     try:
         return planned_header(path, file.spec.variants[number]).shape

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ultralab.models import Library
     from ultralab.models.formats.base import Format
     from ultralab.models.sources.base import Source
+    from ultralab.secrets import Secrets
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,17 @@ class Lab:
     def library(self) -> Library:
         """The model library."""
         from ultralab.models import Library
+        from ultralab.models.store.volumes import Placement, parse
 
-        return Library(self.home)
+        wanted = self.settings.models
+        return Library(self.home, parse(wanted.volumes), Placement(wanted.placement, wanted.keep_free))
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """Where this user's tokens are; it holds none."""
+        from ultralab.secrets import Secrets
+
+        return Secrets(choice=self.settings.secrets.store)
 
     @cached_property
     def formats(self) -> Sequence[Format]:

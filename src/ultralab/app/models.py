@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ultralab.app.lab import Lab
-from ultralab.kernel.errors import NotFound, UltralabError, UnknownChoice
+from ultralab.app.model_access import fit, limits, pulling
+from ultralab.kernel.errors import FetchFailed, NotFound, UltralabError, UnknownChoice
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 from ultralab.kernel.units import format_bytes
@@ -15,15 +17,98 @@ from ultralab.system import clock
 if TYPE_CHECKING:
     from ultralab.models import ModelRecord
     from ultralab.models.formats.base import ModelHeader
+    from ultralab.models.pulling import PullPlan
 
 
-def pull(lab: Lab, ref: str, progress: Progress, name: str | None = None) -> ModelRecord:
-    """Bring a model into the library and its pages up to date. Raises what ``models.pull`` raises."""
+def pull(
+    lab: Lab,
+    ref: str,
+    progress: Progress,
+    name: str | None = None,
+    *,
+    variant: str | None = None,
+    volume: str | None = None,
+    tell: Callable[[PullPlan], None] = lambda _plan: None,
+) -> ModelRecord:
+    """Bring a model into the library and its pages up to date; ``tell`` gets the plan before any weights are fetched.
+
+    Raises what ``models.pull`` raises.
+    """
     from ultralab import models
 
-    record = models.pull(lab.library, ref, lab.formats, lab.sources, progress, name=name, added_by=lab.author)
+    record = models.pull(
+        lab.library,
+        ref,
+        lab.formats,
+        lab.sources,
+        progress,
+        name=name,
+        variant=variant,
+        added_by=lab.author,
+        how=pulling(lab, volume),
+        told=tell,
+    )
     write_pages(lab)
     return record
+
+
+def plan_pull(
+    lab: Lab,
+    ref: str,
+    progress: Progress,
+    *,
+    name: str | None = None,
+    variant: str | None = None,
+    volume: str | None = None,
+) -> PullPlan:
+    """What pulling would do; no weights are fetched, nothing is written. Raises what ``models.plan_pull`` raises."""
+    from ultralab.models.pull import plan_pull as plan
+
+    return plan(
+        lab.library, ref, lab.formats, lab.sources, progress, name=name, variant=variant, how=pulling(lab, volume)
+    )
+
+
+def inspect(lab: Lab, ref: str, progress: Progress) -> dict[str, Any]:
+    """What a path, a model of the library or a reference is, from its headers alone; with ``where`` and ``fit``.
+
+    Raises NotFound, RequestError, and what reading headers raises.
+    """
+    from ultralab import models
+    from ultralab.models import bundles
+    from ultralab.models.inspect import inspect as look
+    from ultralab.models.inspect import to_data
+    from ultralab.models.pull import choose_source
+
+    try:
+        record = None if Path(ref).expanduser().exists() else models.find(lab.library, ref)
+    except NotFound:
+        record = None
+    if record is not None:
+        models.model_path(lab.library, record)
+        path = lab.library.folder(record)
+        found = look(bundles.from_path(path, limits(lab)), lab.formats)
+        where = record.ref
+    elif (path := Path(ref).expanduser()).exists():
+        found, where = look(bundles.from_path(path, limits(lab)), lab.formats), str(path)
+    else:
+        choose_source(ref, lab.sources)  # what is neither has the library's near names in no message
+        plan = plan_pull(lab, ref, progress)
+        if plan.inspection is None:
+            raise FetchFailed(plan.unread, hint=_("Its headers cannot be read from afar; pull it to see what it is."))
+        found, where = plan.inspection, plan.resolution.ref
+    judged = fit(lab, found.header)
+    data = to_data(found)
+    return {
+        "where": where,
+        **data,
+        "fit": {
+            "fits": judged.fits,
+            "sentence": judged.sentence,
+            "needed_bytes": judged.needed,
+            "limit_bytes": judged.limit,
+        },
+    }
 
 
 def needs_network(lab: Lab, ref: str, *, name: str | None = None) -> bool:
@@ -46,7 +131,7 @@ def needs_network(lab: Lab, ref: str, *, name: str | None = None) -> bool:
 def find_or_pull(lab: Lab, ref: str, progress: Progress) -> ModelRecord:
     """The model that was pulled from ``ref`` or is called so; else pull it. Needs no network for what is here."""
     from ultralab import models
-    from ultralab.models.pull import pulled_as
+    from ultralab.models.held import pulled_as
 
     if here := pulled_as(lab.library, ref):
         return here
@@ -67,7 +152,7 @@ def header_of(lab: Lab, record: ModelRecord) -> tuple[Path, ModelHeader]:
     path = models.model_path(lab.library, record)
     for known in lab.formats:
         if known.name == record.format:
-            return path, known.read_header(from_path(path))
+            return path, known.read_header(from_path(path, limits(lab)))
     raise UnknownChoice.among(_("model format"), record.format, (known.name for known in lab.formats))
 
 

@@ -107,7 +107,7 @@ def _columns(unit: seam.Unit, total: float | None) -> list[ProgressColumn]:
         TextColumn("{task.description}", markup=False),
     ]
     if total is None:
-        return columns
+        return [*columns, DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else columns
     columns.append(BarColumn(bar_width=24))
     if unit == "bytes":
         return [*columns, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +46,7 @@ class Bench:
     """The lab around an experiment. ``announce`` is told the predictions before anything is made.
 
     ``keep`` puts files under version control with a message, and gives back a sentence if that failed. ``samplers``
-    by name, each opened for a pid; one that cannot be opened is a warning.
+    by name, each opened for a pid; one that cannot be opened is a warning. ``in_use`` is entered while a model is loaded.
     """
 
     home: Path
@@ -58,6 +59,7 @@ class Bench:
     trackers: Sequence[Callable[[], Tracker]]
     samplers: Mapping[str, Callable[[int], Sampler]]
     announce: Callable[[Sequence[tuple[Subject, Expected]]], None]
+    in_use: Callable[[ModelRecord], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def _measure_run(
     request = host.Request(made.path, f"{made.record.title} {subject.label}", made.shape, session.options)
     with ExitStack() as stack:
         log = folder / "engine.log"
+        stack.enter_context(bench.in_use(made.record))
         model = stack.enter_context(host.loaded(bench.engine, request, ledger=bench.ledger, log=log, progress=progress))
         stack.enter_context(sampled(bench.samplers, model.pid, folder, warnings))
         known: Sequence[TokenScore] | Literal["self"] | None = "self" if subject.target is None else reference

@@ -5,15 +5,25 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from ultralab.kernel.errors import FileAccess, NotFound
+from ultralab.kernel.errors import FileAccess, FileDamaged, NotFound, RequestError
 from ultralab.kernel.language import _
+from ultralab.kernel.text import printable
 from ultralab.models.formats.base import USUAL_LIMITS, Bundle, Item, Limits
+from ultralab.models.remote import Budget, FarFile, RangedFile
+from ultralab.models.remote_members import Archive
+from ultralab.models.sources.base import NOBODY, Access, RemoteFile
+from ultralab.models.types import Staged
 from ultralab.system import files
+
+if TYPE_CHECKING:
+    import httpx
 
 MOST_FILES: Final = 10_000
 DEEPEST: Final = 4
@@ -30,25 +40,119 @@ def from_path(path: Path, limits: Limits = USUAL_LIMITS) -> Bundle:
     with files.explained(path):
         mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        return Bundle(str(path), tuple(_item(found, path) for found in _regular(path)), limits)
-    if not stat.S_ISREG(mode):
-        raise FileAccess(_("{path} is not a regular file.").format(path=path), path=str(path))
-    return Bundle(str(path), tuple(_item(part, path.parent) for part in _parts(path)), limits)
+        found = _regular(path)
+        return Bundle(str(path), tuple(_item(each, each.relative_to(path).as_posix()) for each in found), limits)
+    return Bundle(str(path), tuple(_item(part, part.name) for part in _parts(path)), limits)
 
 
-def _item(path: Path, folder: Path) -> Item:
-    @contextmanager
-    def opened() -> Iterator[IO[bytes]]:
-        with files.explained(path), path.open("rb") as stream:
-            yield stream
+def from_staged(staged: Sequence[Staged], limits: Limits = USUAL_LIMITS) -> Bundle:
+    """Files that are about to become a model, under the names that they will have. Raises NotFound, FileAccess."""
+    where = staged[0].name if len(staged) == 1 else str(staged[0].path.parent)
+    return Bundle(where, tuple(_item(file.path, file.name) for file in staged), limits)
 
+
+@contextmanager
+def far(
+    remote: Sequence[RemoteFile], where: str, access: Access = NOBODY, limits: Limits = USUAL_LIMITS
+) -> Iterator[Bundle]:
+    """What a source resolved, as a bundle that is read by ranges while the block runs; its one client closes with it.
+
+    All that is read together is bounded by ``limits.header_bytes``. ``file:`` addresses are read in place. Streams may
+    be used by several threads at once. Raises FetchFailed, NotFound, FileAccess (already here where a size is to be
+    learned), RequestError (two files of one name, an address of another kind).
+    """
+    from ultralab.system import http  # httpx
+
+    names = [file.name for file in remote]
+    if len(set(names)) != len(names):
+        raise RequestError(
+            _("{where} names a file twice.").format(where=where),
+            hint=_("Its source is at fault: take the files from another one."),
+            where=where,
+        )
+    with http.internet_client() as client:
+        opener = _Opener(client, access, Budget(limits.header_bytes), limits)
+        yield Bundle(where, tuple(opener.item(file) for file in remote), limits)
+
+
+class _Opener:
+    """Makes items of what a source resolved. Several members of one archive share its table."""
+
+    def __init__(self, client: httpx.Client, access: Access, budget: Budget, limits: Limits) -> None:
+        self._client = client
+        self._budget = budget
+        self._limits = limits
+        self._token = lru_cache(access.token)  # a keychain may ask its owner each time
+        self._archives: dict[str, Archive] = {}
+
+    def item(self, file: RemoteFile) -> Item:
+        """One file."""
+        scheme = urlsplit(file.url).scheme
+        if scheme == "file":
+            path = Path(os.fsdecode(unquote_to_bytes(urlsplit(file.url).path)))
+            if not file.member:
+                return _item(path, file.name)
+            return self._member(file, partial(_opened, path), lambda: _size_of(path))
+        if scheme not in ("http", "https"):
+            raise RequestError(
+                _("{url} is no http, https or file address.").format(url=printable(file.url)),
+                hint=_("Its source is at fault: take the files from another one."),
+                url=file.url,
+            )
+        token = self._token(file.realm) if file.realm else ""
+        size = None if file.member else file.size
+        source = FarFile(self._client, (file.url, *file.mirrors), size=size, token=token, budget=self._budget)
+        if file.member:
+            return self._member(file, partial(_ranged, source), source.size)
+        return Item(file.name, source.size(), file.url, partial(_ranged, source))
+
+    def _member(
+        self, file: RemoteFile, opened: Callable[[], AbstractContextManager[IO[bytes]]], size: Callable[[], int]
+    ) -> Item:
+        archive = self._archives.setdefault(file.url, Archive(opened, size, file.url, self._limits.header_bytes))
+        found = archive.member(file.member)
+        if file.size not in (None, found.size):
+            raise FileDamaged(
+                _("{member} in {url} has {size} bytes instead of {expected}.").format(
+                    member=printable(file.member, 80), url=file.url, size=found.size, expected=file.size
+                ),
+                hint=_("Try again; if it stays so, its source is at fault."),
+                url=file.url,
+            )
+        return Item(file.name, found.size, f"{file.url}#{file.member}", partial(archive.open, file.member))
+
+
+@contextmanager
+def _ranged(source: FarFile) -> Iterator[IO[bytes]]:
+    yield RangedFile(source)  # type: ignore[misc]  # a RawIOBase is an IO[bytes] in use
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with files.explained(path), path.open("rb") as stream:
+        yield stream
+
+
+def _size_of(path: Path) -> int:
     with files.explained(path):
-        return Item(path.relative_to(folder).as_posix(), path.stat().st_size, str(path), opened)
+        return path.stat().st_size
+
+
+def _item(path: Path, name: str) -> Item:
+    with files.explained(path):
+        mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise FileAccess(
+            _("{path} is not a regular file.").format(path=path),
+            hint=_("Give a model's file or folder."),
+            path=str(path),
+        )
+    return Item(name, _size_of(path), str(path), partial(_opened, path))
 
 
 def _regular(folder: Path) -> list[Path]:
     found: list[Path] = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=_refuse):
         if len(Path(place).relative_to(folder).parts) >= DEEPEST:
             folders.clear()
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -63,6 +167,11 @@ def _regular(folder: Path) -> list[Path]:
                 path=str(folder),
             )
     return found
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be read is told, not passed over: a model without its shards would look whole."""
+    raise files.explain(error, Path(error.filename or "?")) from error
 
 
 def _parts(path: Path) -> list[Path]:

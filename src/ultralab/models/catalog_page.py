@@ -1,46 +1,30 @@
-"""The library as documents: ``models/catalog.md`` and one page per model name. What is yours on them stays yours."""
+"""The library as documents: ``models/catalog.md`` and one card per family. What is yours on them stays yours."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
+from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.ids import slug
-from ultralab.kernel.language import N_, translation
-from ultralab.kernel.units import format_bytes, format_count
+from ultralab.models.card import card_facts, card_parts, card_text, in_order, no_variants, page_of, values
+from ultralab.models.card_notes import CARD, folder_of, is_old_page, owners_text, with_notes
 from ultralab.models.types import ModelRecord
-from ultralab.pages import Metadata, parts_of, render, write_page
+from ultralab.pages import Metadata, fill, parts_of, read_page, render, write_page
+from ultralab.system import files
 
 CATALOG: Final = "models/catalog.md"
 DOCUMENT_VERSION: Final = "1.0"
 
 _PACKAGE: Final = "ultralab.models"
 
-
-def page_of(record: ModelRecord) -> str:
-    """The page of a model, relative to the lab: ``models/<family>/<name>.md``."""
-    return f"models/{slug(record.family, 'other')}/{slug(record.name)}.md"
+__all__ = ["CATALOG", "card_parts", "catalog_parts", "page_of", "write_model_pages"]
 
 
 def catalog_parts(records: Sequence[ModelRecord], language: str) -> dict[str, str]:
     """The part ``catalog``: all models in one table, by name, sources before what was made from them."""
     return parts_of(_catalog_text(records, language))
-
-
-def model_page_parts(
-    records: Sequence[ModelRecord],
-    language: str,
-    measured: Mapping[str, str] | None = None,
-    experiments: Mapping[str, tuple[str, ...]] | None = None,
-) -> dict[str, str]:
-    """The parts of one model's page, from the records of its variants (one or more, all of one name).
-
-    ``measured``: for a reference, one line on its speed and memory. ``experiments``: for a reference, documents
-    about it, as paths relative to the lab.
-    """
-    return parts_of(_model_text(records, language, measured or {}, experiments or {}))
 
 
 def write_model_pages(
@@ -53,96 +37,72 @@ def write_model_pages(
     measured: Mapping[str, str] | None = None,
     experiments: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[str, ...]:
-    """Bring the catalog and the pages of all ``records`` up to date; what changed, relative to ``home``.
+    """Bring the catalog and the cards of all families up to date; what changed, relative to ``home``.
 
-    ``date`` is today's (ISO 8601). The page of a model that left the library stays as it was: its notes are yours.
-    Raises InvalidSpec (a document's fences are broken), FileAccess, DiskFull.
+    ``date`` is today's (ISO 8601). Pages of single models, as older versions wrote them, become part of their family's
+    card: their notes move there, and they say so. The card of a family that left the library says that and else stays
+    as it was: its notes are yours. Raises InvalidSpec (a document's fences are broken), FileAccess, DiskFull.
     """
     text = _catalog_text(records, language)
-    metadata = Metadata(_title(text), date, author, DOCUMENT_VERSION)
-    changed = [CATALOG] if write_page(home / CATALOG, text, metadata, language) else []
-    by_name: dict[str, list[ModelRecord]] = {}
-    for record in _in_order(records):
-        by_name.setdefault(record.name, []).append(record)
-    for variants in by_name.values():
-        page = page_of(variants[0])
-        text = _model_text(variants, language, measured or {}, experiments or {})
-        if write_page(home / page, text, _model_metadata(variants[0], _title(text), author, date, language), language):
+    changed = []
+    if write_page(home / CATALOG, text, Metadata(_title(text), date, author, DOCUMENT_VERSION), language):
+        changed.append(CATALOG)
+    families: dict[str, list[ModelRecord]] = {}
+    for record in sorted(in_order(records), key=page_of):
+        families.setdefault(page_of(record), []).append(record)
+    for page, members in families.items():
+        text = card_text(members, language, measured or {}, experiments or {})
+        metadata = Metadata(_title(text), date, author, DOCUMENT_VERSION, card_facts(members, language))
+        if write_page(home / page, text, metadata, language):
             changed.append(page)
-    return tuple(changed)
+        changed += _move_notes(home, page, members, language)
+    changed += _empty_cards(home, families, language)
+    return tuple(dict.fromkeys(changed))
+
+
+def _move_notes(home: Path, page: str, members: Sequence[ModelRecord], language: str) -> list[str]:
+    """Move what the owner wrote on pages of single models to the card: first it is there, then it is gone here."""
+    changed: list[str] = []
+    folder = folder_of(home, members[0].family)
+    names = {record.name: record.title or record.name for record in members}
+    for name, title in names.items():
+        old = folder / f"{slug(name)}.md"
+        if old.name.lower() == CARD.lower() or not old.is_file() or not is_old_page(document := read_page(old)):
+            continue
+        notes = owners_text(document)
+        card = read_page(home / page)
+        if (fuller := with_notes(card, [(name, notes)]) if notes else card) is None:
+            continue
+        if fuller != card:
+            files.write((home / page).resolve(), fuller)
+            changed.append(page)
+        files.write(old, render(_PACKAGE, f"templates/{language}/moved.md", language, title=title, card=CARD))
+        changed.append(old.relative_to(home).as_posix())
+    return changed
+
+
+def _empty_cards(home: Path, families: Mapping[str, object], language: str) -> list[str]:
+    changed: list[str] = []
+    for path in sorted((home / "models").glob(f"*/{CARD}")):
+        page = path.relative_to(home).as_posix()
+        if page in families:
+            continue
+        try:
+            document = read_page(path)
+            if "variants" not in parts_of(document):
+                continue
+            emptied = fill(document, {"variants": no_variants(language)}, path)
+        except UltralabError:  # doctor tells; it keeps no other page from being written
+            continue
+        if emptied != document:
+            files.write(path.resolve(), emptied)
+            changed.append(page)
+    return changed
 
 
 def _catalog_text(records: Sequence[ModelRecord], language: str) -> str:
-    rows = [_values(record) for record in _in_order(records)]
+    rows = [values(record) for record in in_order(records)]
     return render(_PACKAGE, f"templates/{language}/catalog.md", language, models=rows)
-
-
-def _model_text(
-    records: Sequence[ModelRecord],
-    language: str,
-    measured: Mapping[str, str],
-    experiments: Mapping[str, tuple[str, ...]],
-) -> str:
-    ordered = _in_order(records)
-    first = ordered[0]
-    links = dict.fromkeys(path for record in ordered for path in experiments.get(record.ref, ()))
-    return render(
-        _PACKAGE,
-        f"templates/{language}/model.md",
-        language,
-        model=_values(first),
-        path_literal=json.dumps(_path(first), ensure_ascii=False),
-        variants=[{**_values(record), "measured": measured.get(record.ref, "")} for record in ordered],
-        experiments=list(links),
-    )
-
-
-def _model_metadata(record: ModelRecord, title: str, author: str, date: str, language: str) -> Metadata:
-    say = translation(language).gettext
-    extra = (
-        (say(N_("Name")), record.name),
-        (say(N_("Source")), record.source),
-        (say(N_("URL")), record.source_url or "-"),
-        (say(N_("Parameters")), format_count(record.parameters)),
-        (say(N_("Format")), record.format),
-        (say(N_("Licence")), record.licence or "-"),
-        (say(N_("Added")), record.added[:10]),
-    )
-    return Metadata(title, date, author, DOCUMENT_VERSION, extra)
-
-
-def _in_order(records: Sequence[ModelRecord]) -> list[ModelRecord]:
-    def key(record: ModelRecord) -> tuple[str, bool, float, str]:
-        return record.name, record.derived is not None, -record.bits_per_weight, record.variant
-
-    return sorted(records, key=key)
-
-
-def _values(record: ModelRecord) -> dict[str, object]:
-    """What the templates show of a record, as text."""
-    return {
-        "ref": record.ref,
-        "title": record.title or record.name,
-        "page": PurePosixPath(page_of(record)).relative_to("models").as_posix(),
-        "architecture": record.architecture,
-        "format": record.format,
-        "quantization": record.quantization,
-        "bits": f"{record.bits_per_weight:.2f}",
-        "size": format_bytes(record.size),
-        "parameters": format_count(record.parameters),
-        "context": record.context,
-        "added": record.added[:10],
-        "source": record.source,
-        "parent": record.derived["parent"] if record.derived else "",
-        "description": record.description,
-        "path": _path(record),
-    }
-
-
-def _path(record: ModelRecord) -> str:
-    folder = f"store/tree/{slug(record.family, 'other')}/{record.name}/{record.variant}"
-    entry = record.entry or (record.files[0].name if len(record.files) == 1 else "")
-    return f"{folder}/{entry}" if entry else folder
 
 
 def _title(text: str) -> str:

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ultralab.kernel.errors import FileDamaged, NotFound, RequestError, UltralabError
-from ultralab.kernel.ids import slug
+from ultralab.kernel.errors import NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models import catalog
@@ -27,60 +25,24 @@ from ultralab.models.formats.base import ModelHeader
 from ultralab.models.names import names_for, require_name, title_for
 from ultralab.models.publish import publish, withdraw
 from ultralab.models.records import safe_path
-from ultralab.models.store.volumes import AUTOMATIC, HOME, Placement, Volume
+from ultralab.models.store.layout import Library
+from ultralab.models.store.tree import rebuild_names
+from ultralab.models.store.usage import forget_use
+from ultralab.models.store.whole import mend_names, require_whole, verify_all
 from ultralab.models.types import Derivation, ModelFile, ModelRecord, Staged
-from ultralab.system import clock, files, locks
+from ultralab.system import clock, locks
 
-
-@dataclass(frozen=True)
-class Library:
-    """The model library of the lab at ``home``. A value: it holds nothing open.
-
-    ``volumes`` are the disks besides the lab's own, plugged in or not.
-    """
-
-    home: Path
-    volumes: tuple[Volume, ...] = ()
-    placement: Placement = AUTOMATIC
-
-    @property
-    def store(self) -> Volume:
-        """The lab's own volume."""
-        return Volume(HOME, self.home / "store")
-
-    @property
-    def blobs(self) -> Path:
-        """Where the bytes lie, by hash."""
-        return self.store.blobs
-
-    @property
-    def tree(self) -> Path:
-        """Where the bytes have names."""
-        return self.home / "store" / "tree"
-
-    @property
-    def partial(self) -> Path:
-        """Where half-written files lie on the lab's own volume."""
-        return self.store.partial
-
-    @property
-    def metadata(self) -> Path:
-        """One JSON file per model."""
-        return self.home / "models" / "metadata"
-
-    @property
-    def catalog(self) -> Path:
-        """The index."""
-        return self.home / "state" / "catalog.db"
-
-    def folder(self, record: ModelRecord) -> Path:
-        """Where the files of a model have their names."""
-        return self.tree / slug(record.family, "other") / record.name / record.variant
-
-    def lock(self, what: str) -> Path:
-        """The lock file of one thing that only one process may do at a time."""
-        return self.home / "state" / "locks" / f"{what}.lock"
-
+__all__ = [
+    "Library",
+    "add",
+    "find",
+    "model_path",
+    "problems",
+    "rebuild",
+    "records",
+    "remove",
+    "verify",
+]
 
 _PUBLISHING: Final = "library"
 
@@ -96,9 +58,15 @@ def problems(library: Library) -> tuple[UltralabError, ...]:
 
 
 def rebuild(library: Library) -> int:
-    """Make the index again from the metadata files; how many models it holds."""
+    """Make the index and the tree of names again from the metadata files; how many models the index holds.
+
+    Links that no model names go, and the tree of labs of before (``store/models``), unless a metadata file cannot be
+    read: it may name them. Raises FileAccess, DiskFull, Busy.
+    """
     with locks.exclusive(library.lock(_PUBLISHING), _("the model library")):
-        return catalog.rebuild(library.catalog, library.metadata)
+        count = catalog.rebuild(library.catalog, library.metadata)
+        rebuild_names(library, records(library), sweep=not problems(library))
+        return count
 
 
 def find(library: Library, ref: str) -> ModelRecord:
@@ -125,28 +93,11 @@ def find(library: Library, ref: str) -> ModelRecord:
 def model_path(library: Library, record: ModelRecord) -> Path:
     """What an engine is given: the model's entry file, or its folder. Every file is checked to be there in full size.
 
-    Raises NotFound, FileDamaged.
+    A name that is lost or leads elsewhere is mended. Raises NotFound (a file is missing, or on a volume that is not
+    plugged in: the error says which), FileDamaged, FileAccess.
     """
     for file in record.files:
-        path = _link(library, record, file)
-        try:
-            size = path.stat().st_size
-        except OSError:
-            raise NotFound(
-                _("The file of {ref} is missing: {path}").format(ref=record.ref, path=path),
-                hint=_again(record),
-                path=str(path),
-                ref=record.ref,
-            ) from None
-        if size != file.size:
-            raise FileDamaged(
-                _("The file of {ref} has {size} bytes instead of {expected}: {path}").format(
-                    ref=record.ref, size=size, expected=file.size, path=path
-                ),
-                hint=_again(record),
-                path=str(path),
-                ref=record.ref,
-            )
+        mend_names(library, record, file, require_whole(library, record, file))
     folder = library.folder(record)
     if record.entry:
         return folder / record.entry
@@ -154,21 +105,10 @@ def model_path(library: Library, record: ModelRecord) -> Path:
 
 
 def verify(library: Library, record: ModelRecord, progress: Progress = SILENT) -> None:
-    """Hash every file of a model anew. Raises NotFound, FileDamaged."""
-    model_path(library, record)
-    for file in record.files:
-        path = _link(library, record, file)
-        with progress.step(_("Checking {name}").format(name=file.name), file.size, "bytes") as step:
-            found = files.sha256_of(path, step.advance)
-        if found != file.sha256:
-            raise FileDamaged(
-                _("{path} is damaged: SHA-256 {found}, expected {expected}.").format(
-                    path=path, found=found, expected=file.sha256
-                ),
-                hint=_again(record),
-                path=str(path),
-                ref=record.ref,
-            )
+    """Read every file of a model anew; damaged ones are taken aside. Raises the first error: NotFound, FileDamaged."""
+    for verdict in verify_all(library, [record], progress):
+        if verdict.error is not None:
+            raise verdict.error
 
 
 def remove(library: Library, ref: str) -> ModelRecord:
@@ -179,7 +119,8 @@ def remove(library: Library, ref: str) -> ModelRecord:
         used = {file.sha256 for other in others for file in other.files}
         keep_all = bool(problems(library))  # a file that cannot be read may name the same bytes
         unused = () if keep_all else tuple(file for file in record.files if file.sha256 not in used)
-        withdraw(library.metadata, library.folder(record), library.blobs, record, unused)
+        withdraw(library, record, unused)
+        forget_use(library, record)
     return record
 
 
@@ -246,15 +187,7 @@ def add(
         unsafe=header.unsafe,
     )
     with locks.exclusive(library.lock(_PUBLISHING), _("the model library")):
-        published = publish(
-            [file.path for file in staged],
-            record,
-            records(library),
-            metadata=library.metadata,
-            folder=library.folder(record),
-            blobs=library.blobs,
-            replace=replace,
-        )
+        published = publish(library, staged, record, records(library), replace=replace)
         records(library)  # the index learns of it now, not at the next question
     return published
 
@@ -264,18 +197,6 @@ def _entry(staged: Sequence[Staged], header: ModelHeader) -> str:
     if not header.entry:
         return ""
     return safe_path(staged[0].name if len(staged) == 1 else header.entry)
-
-
-def _link(library: Library, record: ModelRecord, file: ModelFile) -> Path:
-    return library.folder(record) / file.name
-
-
-def _again(record: ModelRecord) -> str:
-    if record.derived is not None:
-        return _("Make it again from {parent} (quantization {type}).").format(
-            parent=record.derived["parent"], type=record.derived["quantization"]
-        )
-    return _("Get it again: ultralab models pull {source}").format(source=record.source)
 
 
 def _no_such_model(ref: str, known: Sequence[ModelRecord]) -> NotFound:

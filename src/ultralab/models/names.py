@@ -21,6 +21,12 @@ _QUANTIZATION: Final = re.compile(
     r"(?:iq\d(?:_(?:xxs|xs|s|m|nl|k|ks|kt))*|q\d+(?:_(?:k|\d|s|m|l|xl|xs))*|tq\d_\d|mxfp4(?:_moe)?|nvfp4|bf16|fp?16|fp?32))$",
     re.IGNORECASE,
 )
+_PACKED: Final = re.compile(
+    r"(?:[-_](?:gguf|mlx|gptq|awq|int[48]|w\d+a\d+|fp8|bf16|fp?16|fp?32|dwq|dynamic|g?\d{2,3}g|(?:mlx-)?\d(?:\.\d+)?-?bits?))+$",
+    re.IGNORECASE,
+)
+"""How repositories end whose name says what the weights are packed as: the header says it better."""
+
 _SIZE: Final = re.compile(r"(?:^|-)(?:\d+x)?\d+(?:\.\d+)?[bm](?:-|$)")
 _NAMELESS: Final = frozenset({"", "model", "ggml-model", "gguf", "weights", "unnamed"})
 
@@ -37,6 +43,8 @@ class Names:
 def names_for(file_name: str, header: ModelHeader) -> Names:
     """Names from a file's name, where it says something, else from the header's title, else from its size."""
     stem, variant = split_quantization(file_name)
+    if header.format != "gguf":
+        stem, variant = _PACKED.sub("", stem), ""
     name = slug(stem, "")
     if name in _NAMELESS or not stem.isascii():
         name = _from_title(header) or (name if name not in _NAMELESS else "") or _from_size(header)
@@ -51,6 +59,8 @@ def title_for(file_name: str, header: ModelHeader) -> str:
     A header's title is often what a training script was called.
     """
     stem = split_quantization(file_name)[0]
+    if header.format != "gguf":
+        stem = _PACKED.sub("", stem)
     return header.title if slug(stem, "") in _NAMELESS else printable(stem)
 
 

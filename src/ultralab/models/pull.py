@@ -1,22 +1,50 @@
-"""Bringing a model into the library: a reference becomes bytes, the bytes a checked and named record."""
+"""Bringing a model into the library: a reference becomes a plan, the plan bytes, the bytes a checked and named record."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ultralab.kernel.errors import FetchFailed, FileDamaged, NotFound, RequestError, Unsupported
+from ultralab.kernel.errors import FetchFailed, FileDamaged, RequestError, UltralabError, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
-from ultralab.models.bundles import from_path
-from ultralab.models.fetch import fetch, key_of, local_path
+from ultralab.models import bundles
+from ultralab.models.download import fetch_all, key_of, local_path
 from ultralab.models.formats.base import Format
-from ultralab.models.library import Library, add, model_path, records
+from ultralab.models.held import already_here, in_store, pulled_as
+from ultralab.models.inspect import inspect
+from ultralab.models.library import Library, add
 from ultralab.models.names import require_name
-from ultralab.models.sources.base import RemoteFile, Resolution, Source
+from ultralab.models.pulling import ORDINARY, Pulling, PullPlan, planned
+from ultralab.models.sources.base import RemoteFile, Source
+from ultralab.models.store.places import locate
 from ultralab.models.types import ModelRecord, Staged
 from ultralab.system import files, locks
+
+Told = Callable[[PullPlan], None]
+
+
+def plan_pull(
+    library: Library,
+    ref: str,
+    formats: Sequence[Format],
+    sources: Sequence[Source],
+    progress: Progress = SILENT,
+    *,
+    name: str | None = None,
+    variant: str | None = None,
+    how: Pulling = ORDINARY,
+) -> PullPlan:
+    """What pulling ``ref`` would do. Reads headers by ranges, no weights; writes nothing.
+
+    Raises what the source and the headers raise, RequestError (several models fit), DiskFull.
+    """
+    source, rest = choose_source(ref, sources)
+    for word in (name, variant):
+        if word is not None:
+            require_name(word)
+    return planned(library, source.resolve(rest, how.access), formats, progress, name=name, variant=variant, how=how)
 
 
 def pull(
@@ -27,36 +55,37 @@ def pull(
     progress: Progress = SILENT,
     *,
     name: str | None = None,
+    variant: str | None = None,
     added_by: str = "",
+    how: Pulling = ORDINARY,
+    told: Told = lambda _plan: None,
 ) -> ModelRecord:
     """Bring a model into the library: ``scheme:rest`` or a path. What is already here is not fetched again.
 
-    Idempotent, and resumes what an interrupted call left. Raises what the source, the downloader and the format
-    raise, RequestError (several files fit), AlreadyExists (another model has the name).
+    ``told`` gets the plan before any weights are fetched. Idempotent, and resumes what an interrupted call left. Raises
+    what the source, the downloader and the format raise, RequestError (several models fit), AlreadyExists (another model
+    has the name).
     """
     source, rest = choose_source(ref, sources)
-    if name is not None:
-        require_name(name)
     try:
-        resolution = source.resolve(rest)
+        plan = plan_pull(library, ref, formats, sources, progress, name=name, variant=variant, how=how)
     except FetchFailed:
         if here := pulled_as(library, f"{source.scheme}:{rest}"):
             progress.say(_("The source cannot be asked; {ref} is in the library and is used.").format(ref=here.ref))
             return here
         raise
-    remote = _only_file(resolution)
-    with locks.exclusive(library.lock(key_of(remote)), _("the download of {name}").format(name=remote.name)):
-        if here := _already_here(library, resolution, remote, name, progress):
+    told(plan)
+    with locks.exclusive(library.lock(_key(plan)), _("the download of {name}").format(name=plan.label)):
+        if here := plan.here or already_here(library, plan.resolution, plan.files, name, variant, progress):
             progress.say(_("{ref} is already in the library.").format(ref=here.ref))
             return here
-        fetched = fetch(remote, library.partial, progress)
-        try:
-            return _take_in(library, resolution, remote, fetched, formats=formats, name=name, added_by=added_by)
-        except (FileDamaged, Unsupported) as error:  # any other error may be mended without fetching again
-            fetched.path.unlink(missing_ok=True)
-            given = str(local_path(remote) or remote.url)  # not the copy, of which nothing is left
-            message = error.message.replace(str(fetched.path), given)
-            raise type(error)(message, hint=error.hint, path=given) from error
+        staged = _staged(library, plan, how, progress)
+        return _take_in(library, plan, staged, formats, name=name, variant=variant, added_by=added_by, how=how)
+
+
+def _key(plan: PullPlan) -> str:
+    """What names this pull among others, so that two of the same wait for each other."""
+    return "pull-" + hashlib.sha256("\n".join(sorted(map(key_of, plan.files))).encode()).hexdigest()[:24]
 
 
 def choose_source(ref: str, sources: Sequence[Source]) -> tuple[Source, str]:
@@ -65,7 +94,7 @@ def choose_source(ref: str, sources: Sequence[Source]) -> tuple[Source, str]:
     scheme, colon, rest = ref.partition(":")
     if colon and scheme in by_scheme and rest:
         return by_scheme[scheme], rest
-    looks_like_path = ref.startswith((".", "/", "~")) or ref.lower().endswith(".gguf") or Path(ref).is_file()
+    looks_like_path = ref.startswith((".", "/", "~")) or ref.lower().endswith(".gguf") or Path(ref).exists()
     if looks_like_path and "path" in by_scheme:
         return by_scheme["path"], ref
     raise RequestError(
@@ -78,86 +107,73 @@ def choose_source(ref: str, sources: Sequence[Source]) -> tuple[Source, str]:
     )
 
 
+def _staged(library: Library, plan: PullPlan, how: Pulling, progress: Progress) -> tuple[Staged, ...]:
+    """Every file of the plan, checked: what the store has is not fetched."""
+    missing = [file for file in plan.files if not in_store(library, file)]
+    fetched = fetch_all(
+        missing,
+        plan.volume.partial,
+        progress,
+        access=how.access,
+        connections=how.connections,
+        keep_free=library.placement.keep_free,
+    )
+    by_name = dict(zip((file.name for file in missing), fetched, strict=True))
+    return tuple(by_name.get(file.name) or _from_store(library, file) for file in plan.files)
+
+
+def _from_store(library: Library, file: RemoteFile) -> Staged:
+    sha256 = file.sha256.lower()
+    path = locate(library, sha256, file.size or -1).path
+    with files.explained(path):
+        return Staged(path, file.name, path.stat().st_size, sha256, kept=True)
+
+
 def _take_in(
     library: Library,
-    resolution: Resolution,
-    remote: RemoteFile,
-    fetched: Staged,
-    *,
+    plan: PullPlan,
+    staged: Sequence[Staged],
     formats: Sequence[Format],
+    *,
     name: str | None,
+    variant: str | None,
     added_by: str,
+    how: Pulling,
 ) -> ModelRecord:
-    form = next((form for form in formats if form.recognises(from_path(fetched.path))), None)
-    if form is None:
-        raise Unsupported(
-            _("{name} is in no model format that ultralab knows.").format(name=fetched.name),
-            hint=_("Known formats: {names}.").format(names=", ".join(form.name for form in formats) or "-"),
-            ref=resolution.ref,
-        )
+    """Read the headers once more, of the bytes that arrived, and publish what belongs to the model."""
+    resolution = plan.resolution
+    try:
+        inspection = inspect(bundles.from_staged(staged, how.limits), formats)
+    except (FileDamaged, Unsupported) as error:  # any other error may be mended without fetching again
+        _forget(staged)
+        raise _about_source(error, plan.files, staged) from error
+    single = plan.files[0]
     return add(
         library,
-        [fetched],
-        form.read_header(from_path(fetched.path)),
+        staged,
+        inspection.header,
         source=resolution.ref,
         added_by=added_by,
+        called=staged[0].name if len(staged) == 1 else plan.called,
         name=name,
+        variant=variant,
         licence=resolution.licence,
-        source_url=remote.url,
-        source_sha256=remote.sha256,
+        source_url=single.url if len(staged) == 1 else resolution.homepage,
+        source_sha256=single.sha256 if single.member else "",
+        revision=resolution.version,
+        base_models=resolution.base_models,
     )
 
 
-def _only_file(resolution: Resolution) -> RemoteFile:
-    if len(resolution.files) == 1:
-        return resolution.files[0]
-    names = [file.name for file in resolution.files]
-    raise RequestError(
-        _("{ref} holds {count} model files.").format(ref=resolution.ref, count=len(names)),
-        hint=_("Choose one by adding its name or a pattern: {names}.").format(names=", ".join(names) or "-"),
-        ref=resolution.ref,
-        choices=names,
-    )
+def _forget(staged: Sequence[Staged]) -> None:
+    for file in staged:
+        if not file.kept:
+            file.path.unlink(missing_ok=True)
 
 
-def _already_here(
-    library: Library, resolution: Resolution, remote: RemoteFile, name: str | None, progress: Progress
-) -> ModelRecord | None:
-    """A complete model that came from exactly these bytes (and, if a name is wished, has it)."""
-    for record in records(library):
-        if record.source != resolution.ref or record.derived is not None or name not in (None, record.name):
-            continue
-        if record.source_sha256 != remote.sha256 or not _complete(library, record):
-            continue
-        if not remote.sha256 and not _same_bytes(record, remote, progress):
-            continue
-        return record
-    return None
-
-
-def _same_bytes(record: ModelRecord, remote: RemoteFile, progress: Progress) -> bool:
-    """Whether a source without a hash still has the recorded bytes: only a local file can be asked cheaply."""
-    path = local_path(remote)
-    if path is None or remote.size != record.files[0].size:
-        return False
-    with progress.step(_("Checking {name}").format(name=remote.name), remote.size, "bytes") as step:
-        return files.sha256_of(path, step.advance) == record.files[0].sha256
-
-
-def pulled_as(library: Library, ref: str) -> ModelRecord | None:
-    """The newest complete model whose recorded source is ``ref``, with or without a version."""
-    fitting = [
-        record
-        for record in records(library)
-        if record.derived is None and ref in (record.source, re.sub("==[^:]*", "", record.source))
-        if _complete(library, record)
-    ]
-    return max(fitting, key=lambda record: record.added, default=None)
-
-
-def _complete(library: Library, record: ModelRecord) -> bool:
-    try:
-        model_path(library, record)
-    except (NotFound, FileDamaged):
-        return False
-    return True
+def _about_source(error: UltralabError, remote: Sequence[RemoteFile], staged: Sequence[Staged]) -> UltralabError:
+    """The same error about what was asked for, not about the copy, of which nothing is left."""
+    message = error.message
+    for file, copy in zip(remote, staged, strict=True):
+        message = message.replace(str(copy.path), str(local_path(file) or file.url))
+    return type(error)(message, hint=error.hint, path=str(local_path(remote[0]) or remote[0].url))

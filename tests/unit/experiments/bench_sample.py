@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -152,6 +153,7 @@ class Sample:
             trackers=self.trackers,
             samplers=self.samplers,
             announce=announce,
+            in_use=lambda _record: nullcontext(),
         )
 
     def run(self, *subjects: Subject) -> Result:

@@ -47,6 +47,7 @@ from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.records import read_record, write_record
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.sources.path import SOURCE as PATH_SOURCE
+from ultralab.models.store.volumes import Volume
 
 MODEL = small_model()
 SHA256 = hashlib.sha256(MODEL).hexdigest()
@@ -118,7 +119,7 @@ def test_a_pulled_model(library: Library, tmp_path: Path) -> None:
         licence="apache-2.0", source=f"path:{source}", source_url=source.as_uri(), added=record.added, added_by="me",
         files=(ModelFile("Tiny-7B-Q4_0.gguf", len(MODEL), SHA256),), derived=None, description="",
         tensor_types={"Q4_0": 5760, "Q8_0": 272, "F32": 256}, source_sha256="",
-        entry="Tiny-7B-Q4_0.gguf", active_parameters=10560, layers=1,
+        entry="Tiny-7B-Q4_0.gguf", active_parameters=10560, layers=1, dtype="F32",
     )  # fmt: skip
     assert everything_under(library.home / "store") == [
         f"blobs/sha256/{SHA256}",
@@ -162,7 +163,9 @@ def test_references_to_files(library: Library, tmp_path: Path, monkeypatch: pyte
     for ref in ("nosuch:thing", "thing", "path:"):
         with pytest.raises(RequestError, match="no known source"):
             pull(library, ref, [FORMAT], [PATH_SOURCE])
-    for bad in (str(tmp_path / "no.gguf"), str(tmp_path)):
+    assert pull(library, str(path.parent), [FORMAT], [PATH_SOURCE]).sha256 == first.sha256  # a folder with one model
+    (tmp_path / "empty").mkdir()
+    for bad in (str(tmp_path / "no.gguf"), str(tmp_path / "empty")):
         with pytest.raises(RequestError):
             pull(library, bad, [FORMAT], [PATH_SOURCE])
 
@@ -171,10 +174,11 @@ def test_pulling_again_fetches_nothing(library: Library) -> None:
     with serve(Site(MODEL)) as site:
         source = WebSource(site.url)
         first = pull(library, "web:tiny", [FORMAT], [source])
+        asked = list(site.asked)
         told = Told()
         again = pull(library, "web:tiny", [FORMAT], [source], told)
     assert (again, told.said, told.steps) == (first, ["tiny-7b:q4_0 is already in the library."], [])
-    assert len(site.asked) == 1
+    assert site.asked == asked
     assert first.licence == "apache-2.0"
     assert (first.source, first.source_sha256) == ("web:tiny==1", SHA256)
 
@@ -270,6 +274,9 @@ def test_damage_is_found_by_size_and_by_hash(library: Library, tmp_path: Path) -
     model_path(library, record)
     with pytest.raises(FileDamaged, match="SHA-256"):
         verify(library, record)
+    assert (library.store.damaged / SHA256).read_bytes() == MODEL[:-1] + b"x"
+    with pytest.raises(FileDamaged, match="taken aside"):
+        model_path(library, record)
     blob.write_bytes(MODEL[:-1])
     with pytest.raises(FileDamaged, match=f"{len(MODEL) - 1} bytes instead of {len(MODEL)}"):
         model_path(library, record)
@@ -343,13 +350,16 @@ def test_an_unreadable_metadata_file_is_named_and_the_others_live(library: Libra
 
 
 def test_doctor_finds_nothing_in_good_order(library: Library, tmp_path: Path) -> None:
-    assert [check.run().verdict for check in doctor_checks(library)] == ["pass"] * 4
+    assert [check.run().verdict for check in doctor_checks(library)] == ["pass"] * 6
     take(library, local(tmp_path))
-    assert {check.name: check.run() for check in doctor_checks(library)} == {
+    found = {check.name: check.run() for check in doctor_checks(library)}
+    assert found.pop("models.volumes").detail.startswith("home: ")
+    assert found == {
         "models.metadata": Finding("pass", "1 models, the index agrees with their files"),
         "models.files": Finding("pass", "1 models, 6.88 KiB"),
         "models.links": Finding("pass", "nothing is left over"),
         "models.partial": Finding("pass", "no unfinished download"),
+        "models.damaged": Finding("pass", "no damaged file"),
     }
 
 
@@ -359,14 +369,33 @@ def test_doctor_finds_each_harm(library: Library, tmp_path: Path) -> None:
     (library.blobs / ("0" * 64)).write_bytes(b"orphan")
     library.partial.mkdir(exist_ok=True)
     (library.partial / "x.partial").write_bytes(b"half")
+    library.store.damaged.mkdir()
+    (library.store.damaged / SHA256).write_bytes(b"bad")
     (library.metadata / "bad--one.json").write_text("{")
+    away = Library(library.home, (Volume("ssd", library.home.parent / "pulled out"),))
+    assert doctor_checks(away)[1].run().verdict == "warn"
     found = {check.name: check.run() for check in doctor_checks(library)}
     assert {name: finding.verdict for name, finding in found.items()} == {
-        "models.metadata": "fail", "models.files": "fail", "models.links": "warn", "models.partial": "warn",
+        "models.metadata": "fail", "models.volumes": "pass", "models.files": "fail", "models.links": "warn",
+        "models.partial": "warn", "models.damaged": "warn",
     }  # fmt: skip
     assert "bad--one.json" in found["models.metadata"].detail
-    assert "Tiny-7B-Q4_0.gguf" in found["models.files"].detail
-    assert all(finding.hint for finding in found.values())
+    assert SHA256 in found["models.files"].detail
+    assert all(finding.hint for finding in found.values() if finding.verdict != "pass")
+
+
+def test_doctor_tells_a_changed_file_and_a_lost_name(library: Library, tmp_path: Path) -> None:
+    record = take(library, local(tmp_path))
+    (library.folder(record) / "Tiny-7B-Q4_0.gguf").unlink()
+    finding = doctor_checks(library)[2].run()
+    assert (finding.verdict, finding.hint) == ("warn", "Run: ultralab models reindex")
+    assert "tree/tiny/tiny-7b/q4_0/Tiny-7B-Q4_0.gguf" in finding.detail
+    os.utime(library.blobs / SHA256, (1, 1))
+    finding = doctor_checks(library)[2].run()
+    assert (finding.verdict, finding.hint) == ("fail", "Run: ultralab models verify")
+    assert SHA256 in finding.detail
+    verify(library, record)
+    assert doctor_checks(library)[2].run().verdict == "pass"
 
 
 CHILD = """
@@ -389,7 +418,7 @@ def test_two_processes_pull_the_same_model_at_once(library: Library, tmp_path: P
     with start_pull(library, path) as one, start_pull(library, path) as two:
         assert [child.communicate(timeout=60)[0] for child in (one, two)] == ["tiny-7b:q4_0\n"] * 2
     assert (one.returncode, two.returncode) == (0, 0)
-    assert [check.run().verdict for check in doctor_checks(library)] == ["pass"] * 4
+    assert [check.run().verdict for check in doctor_checks(library)] == ["pass"] * 6
 
 
 def test_a_pull_that_was_killed_leaves_only_partial_files(library: Library, tmp_path: Path) -> None:
@@ -406,7 +435,7 @@ def test_a_pull_that_was_killed_leaves_only_partial_files(library: Library, tmp_
     assert records(library) == ()
     path.write_bytes(MODEL)
     take(library, path)
-    assert [check.run().verdict for check in doctor_checks(library)] == ["pass"] * 4
+    assert [check.run().verdict for check in doctor_checks(library)] == ["pass"] * 6
 
 
 def test_importing_the_room_loads_nothing_heavy() -> None:

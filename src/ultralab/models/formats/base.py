@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import IO, Final, Protocol
 
+from ultralab.kernel.errors import Unsupported
+from ultralab.kernel.language import _
 from ultralab.planner.types import ModelShape
 
 
@@ -33,6 +35,17 @@ class Limits:
 
 
 USUAL_LIMITS: Final = Limits()
+
+
+def too_many(where: str, limit: int) -> Unsupported:
+    """The error for a header that lists more tensors than the limit."""
+    return Unsupported(
+        _("{path} has too many tensors: more than {limit}.").format(path=where, limit=limit),
+        hint=_("Raise the setting {setting} if you trust the file.").format(setting="models.max_tensors"),
+        path=where,
+        limit=limit,
+        setting="models.max_tensors",
+    )
 
 
 @dataclass(frozen=True)

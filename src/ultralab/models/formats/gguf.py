@@ -5,23 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 from ultralab.models.formats.base import Bundle, ModelHeader
-from ultralab.models.formats.gguf_reader import GgufHeader, TensorInfo, read_gguf
+from ultralab.models.formats.belongings import belongings
+from ultralab.models.formats.gguf_grouped import GROUPED
+from ultralab.models.formats.gguf_reader import GgufHeader, TensorInfo, Value
+from ultralab.models.formats.gguf_split import parts_of, read_parts
 from ultralab.models.formats.gguf_types import MAGIC
+from ultralab.models.formats.tokenizers import LONGEST_TEMPLATE
 from ultralab.planner.types import ModelShape
-
-GROUPED: Final = frozenset({
-    "command-r", "gptneox", "granite", "granitemoe", "internlm2", "llama", "minicpm", "olmo", "olmo2", "olmoe", "phi2",
-    "phi3", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "smollm3", "stablelm", "starcoder2",
-})  # fmt: skip
-"""Architectures whose KV cache is plain grouped-query attention over the whole context in every layer, as
-llama.cpp builds them (``src/models``, ``src/llama-model.cpp``), unless a key of :data:`_SPECIAL` says otherwise."""
 
 _SPECIAL: Final = (
     "sliding_window",
@@ -40,22 +36,29 @@ _LOOKUPS: Final = frozenset({"per_layer_token_embd.weight", "position_embd.weigh
 _EXPERT: Final = re.compile(r"ffn_(gate|up|down|gate_up)(_exps|\.\d+)\.")
 
 
+_PLAIN: Final = frozenset({"F32", "F16", "BF16", "F64"})
+
+
 class Gguf:
     """llama.cpp's file format."""
 
     name = "gguf"
 
     def recognises(self, bundle: Bundle) -> bool:
-        """Whether a file begins with the four bytes ``GGUF``."""
-        if len(bundle.items) != 1:
+        """Whether one file, or the parts of one model in a folder, begins with the four bytes ``GGUF``."""
+        found = parts_of(bundle)
+        if not found:
             return False
-        with bundle.items[0].open() as stream:
+        with found[0].open() as stream:
             return stream.read(4) == MAGIC
 
     def read_header(self, bundle: Bundle) -> ModelHeader:
         """Read and judge a header. Raises as :class:`ultralab.models.formats.base.Format` says."""
-        item = bundle.items[0]
-        return replace(summarize(read_gguf(Path(item.where))), entry=item.name, files=(item.name,))
+        parts = parts_of(bundle)
+        header = summarize(read_parts(bundle, parts))
+        names = tuple(part.name for part in parts)
+        beside = tuple(name for name in belongings(bundle) if name not in names)
+        return replace(header, entry=names[0], files=(*names, *beside))
 
 
 FORMAT: Final = Gguf()
@@ -67,6 +70,9 @@ def summarize(raw: GgufHeader) -> ModelHeader:
     _require_whole_model(raw)
     weight_bytes = sum(tensor.size for tensor in raw.tensors)
     parameters = sum(tensor.elements for tensor in raw.tensors)
+    shape = _shape(raw, parameters, weight_bytes)
+    facts = _Facts(raw, shape.architecture)
+    routed = sum(tensor.elements for tensor in raw.tensors if _EXPERT.search(tensor.name))
     return ModelHeader(
         format=FORMAT.name,
         title=printable(str(values.get("general.name") or "")),
@@ -74,9 +80,29 @@ def summarize(raw: GgufHeader) -> ModelHeader:
         quantization=_dominant_type(raw.tensors),
         bits_per_weight=8 * weight_bytes / parameters,
         tensor_types=bytes_by_type(raw.tensors),
-        shape=_shape(raw, parameters, weight_bytes),
+        shape=shape,
         metadata=dict(values),
+        active_parameters=parameters - routed + round(routed * facts.used_share),
+        experts=facts.number("expert_count"),
+        experts_used=facts.number("expert_used_count"),
+        dtype=next((kind for kind in bytes_by_type(raw.tensors) if kind in _PLAIN), ""),
+        tokenizer=printable(str(values.get("tokenizer.ggml.model") or "")),
+        chat_template=str(values.get("tokenizer.chat_template") or "")[:LONGEST_TEMPLATE],
+        base_models=_base_models(values),
     )
+
+
+def _base_models(values: Mapping[str, Value]) -> tuple[str, ...]:
+    """``organisation/name`` where the address is a hub's, else the address, else the name (ggml's ``docs/gguf.md``)."""
+    count = values.get("general.base_model.count", 0)
+    found: list[str] = []
+    for index in range(min(count, 16) if isinstance(count, int) else 0):
+        prefix = f"general.base_model.{index}."
+        address = str(values.get(f"{prefix}repo_url") or "")
+        name = re.sub(r"^https?://(?:www\.)?huggingface\.co/", "", address) or str(values.get(f"{prefix}name") or "")
+        if name:
+            found.append(printable(name))
+    return tuple(found)
 
 
 def bytes_by_type(tensors: Iterable[TensorInfo]) -> dict[str, int]:
@@ -166,6 +192,12 @@ class _Facts:
             )
         return int(found)
 
+    @property
+    def used_share(self) -> float:
+        """The part of the experts that one token uses; 1 where nothing is routed."""
+        experts, used = self.number("expert_count"), self.number("expert_used_count")
+        return min(1.0, used / experts) if experts and used else 1.0
+
     def varies(self, key: str) -> bool:
         """Whether a number differs between layers."""
         full = f"{self._architecture}.{key}"
@@ -186,8 +218,7 @@ def _bytes_per_token(raw: GgufHeader, facts: _Facts) -> int:
     lookups = {*_LOOKUPS}
     if any(tensor.name == _OUTPUT for tensor in raw.tensors):
         lookups.add(_EMBEDDING)
-    experts, used = facts.number("expert_count"), facts.number("expert_used_count")
-    share = min(1.0, used / experts) if experts and used else 1.0
+    share = facts.used_share
     total = 0.0
     for tensor in raw.tensors:
         if tensor.name not in lookups:

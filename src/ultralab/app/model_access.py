@@ -1,0 +1,103 @@
+"""What pulling needs of the lab: tokens and addresses, limits, and whether a model will fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ultralab.app.lab import Lab
+from ultralab.kernel.errors import UltralabError, Unsupported
+from ultralab.kernel.language import _
+from ultralab.kernel.units import format_bytes
+from ultralab.system import environ
+
+if TYPE_CHECKING:
+    from ultralab.models import ModelRecord
+    from ultralab.models.formats.base import Limits, ModelHeader
+    from ultralab.models.pulling import FitCheck, Pulling
+    from ultralab.models.sources.base import Access
+
+
+def access(lab: Lab) -> Access:
+    """Tokens, asked for when they are needed, and the addresses of hubs: a variable's, the default, then mirrors."""
+    from ultralab.models.sources.base import Access
+    from ultralab.secrets import token_for
+
+    @lru_cache
+    def token(realm: str) -> str:
+        return token_for(lab.secrets, realm) if realm else ""
+
+    return Access(token, _endpoints(lab))
+
+
+def _endpoints(lab: Lab) -> Mapping[str, tuple[str, ...]]:
+    from ultralab.models.sources.huggingface import DEFAULT as HUB
+    from ultralab.models.sources.modelscope import DEFAULT as MODELSCOPE
+
+    mirrors: dict[str, list[str]] = {}
+    for text in lab.settings.models.mirrors:
+        realm, _equals, address = text.partition("=")
+        mirrors.setdefault(realm, []).append(address.rstrip("/"))
+    own = {"hf": (environ.read("HF_ENDPOINT") or HUB).rstrip("/"), "modelscope": MODELSCOPE}
+    return {realm: (own[realm], *mirrors.get(realm, ())) for realm in own} | {
+        realm: tuple(found) for realm, found in mirrors.items() if realm not in own
+    }
+
+
+def limits(lab: Lab) -> Limits:
+    """What headers may cost here."""
+    from ultralab.models.formats.base import Limits
+
+    return Limits(tensors=lab.settings.models.max_tensors)
+
+
+def pulling(lab: Lab, volume: str | None = None) -> Pulling:
+    """How this lab pulls."""
+    from ultralab.models.pulling import Pulling
+
+    return Pulling(
+        access=access(lab),
+        limits=limits(lab),
+        connections=lab.settings.models.connections,
+        fit=lambda header: fit(lab, header),
+        volume=volume,
+    )
+
+
+def fit(lab: Lab, header: ModelHeader) -> FitCheck:
+    """Whether a model will fit into what models may take here, at the context that the settings name.
+
+    Weights are exact; the rest is predicted where the planner can. What it cannot is said: then only weights that are
+    too large by themselves are a no.
+    """
+    from ultralab.models.pulling import FitCheck
+    from ultralab.planner import llamacpp_memory
+
+    limit, context = lab.ledger.limit, lab.settings.engines.context
+    try:
+        if header.format != "gguf":
+            raise Unsupported("")
+        needed = llamacpp_memory(header.shape, context).total
+    except UltralabError:
+        weights = header.shape.weight_bytes
+        sentence = _("the weights take {weights} of {limit}; what a context adds cannot be predicted yet")
+        if weights > limit:
+            sentence = _("does not fit: the weights alone take {weights}, models may take {limit}")
+        said = sentence.format(weights=format_bytes(weights), limit=format_bytes(limit))
+        return FitCheck(False if weights > limit else None, said, weights, limit)
+    sentence = _("does not fit: {needed} needed at {context} tokens of context, models may take {limit}")
+    if needed <= limit:
+        sentence = _("fits: {needed} needed at {context} tokens of context, models may take {limit}")
+    said = sentence.format(needed=format_bytes(needed), context=context, limit=format_bytes(limit))
+    return FitCheck(needed <= limit, said, needed, limit)
+
+
+def fits(lab: Lab, record: ModelRecord) -> bool | None:
+    """The same for a model of the library; None where nothing can be said."""
+    from ultralab.app.models import header_of
+
+    try:
+        return fit(lab, header_of(lab, record)[1]).fits
+    except UltralabError:
+        return None

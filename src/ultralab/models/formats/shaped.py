@@ -1,0 +1,92 @@
+"""A directory's header from its parts: config.json, the sums over its tensors, tokenizer, what belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from ultralab.kernel.errors import Unsupported
+from ultralab.kernel.language import _
+from ultralab.kernel.text import printable
+from ultralab.models.formats.base import Bundle, Item, ModelHeader
+from ultralab.models.formats.belongings import belongings, foreign_code
+from ultralab.models.formats.bounded_json import read_object
+from ultralab.models.formats.config import NAME, Config
+from ultralab.models.formats.safetensors_types import FLOATS
+from ultralab.models.formats.tally import Tally
+from ultralab.models.formats.tokenizers import chat_template, tokenizer_kind
+from ultralab.planner.types import ModelShape
+
+_KEPT = 200
+
+
+def header_of(
+    name: str, bundle: Bundle, config: Config, tally: Tally, weights: tuple[Item, ...], *,
+    quantization: str, metadata: Mapping[str, str],
+) -> ModelHeader:  # fmt: skip
+    """The header of format ``name``. Raises Unsupported where there are no weights, FileDamaged for a bad small file."""
+    if not tally.parameters:
+        raise Unsupported(
+            _("{path} holds no weights.").format(path=bundle.where),
+            hint=_("Give the folder, or the file, with the model's own weights."),
+            path=bundle.where,
+        )
+    settings = read_object(bundle, "tokenizer_config.json")
+    names = tuple(item.name for item in weights)
+    return ModelHeader(
+        format=name,
+        title="",
+        licence=printable(metadata.get("license", metadata.get("modelspec.license", "")), 100),
+        quantization=quantization,
+        bits_per_weight=8 * tally.size / tally.parameters,
+        tensor_types=dict(sorted(tally.types.items(), key=lambda one: (-one[1], one[0]))),
+        shape=_shape(config, tally),
+        metadata=_scalars(config.raw),
+        active_parameters=tally.active(config.used_share),
+        experts=config.experts,
+        experts_used=config.experts_used,
+        dtype=config.dtype or _plain(tally),
+        tokenizer=tokenizer_kind(bundle, settings),
+        chat_template=chat_template(bundle, settings),
+        base_models=_base_models(bundle),
+        entry="",
+        files=(*names, *(one for one in belongings(bundle) if one not in names)),
+        unsafe=foreign_code({NAME: config.raw, "tokenizer_config.json": settings}),
+    )
+
+
+def _shape(config: Config, tally: Tally) -> ModelShape:
+    return ModelShape(
+        architecture=config.architecture,
+        layers=config.layers,
+        embedding=config.hidden,
+        feed_forward=config.intermediate,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        key_dim=config.head_dim,
+        value_dim=config.value_dim,
+        vocabulary=config.vocabulary,
+        trained_context=config.context,
+        parameters=tally.parameters,
+        weight_bytes=tally.size,
+        bytes_per_token=tally.bytes_per_token(config.used_share),
+        attention=config.attention,
+    )
+
+
+def _plain(tally: Tally) -> str:
+    plain: Iterable[str] = (kind for kind in tally.types if kind in FLOATS)
+    return min(plain, key=lambda kind: (-tally.types[kind], kind), default="")
+
+
+def _scalars(raw: Mapping[str, object]) -> dict[str, str | int | float | bool]:
+    found: dict[str, str | int | float | bool] = {}
+    for key, value in raw.items():
+        if len(found) < _KEPT and isinstance(value, str | int | float | bool) and len(str(key)) <= _KEPT:
+            found[printable(key)] = printable(value) if isinstance(value, str) else value
+    return found
+
+
+def _base_models(bundle: Bundle) -> tuple[str, ...]:
+    """What an adapter says it adapts (PEFT's adapter_config.json); a README's front matter is read above."""
+    named = read_object(bundle, "adapter_config.json").get("base_model_name_or_path")
+    return (printable(named),) if isinstance(named, str) and named else ()

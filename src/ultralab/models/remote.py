@@ -1,0 +1,250 @@
+"""A far file as a seekable stream, by HTTP range requests: for reading headers and tables of contents, not weights."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from ultralab.kernel.errors import FetchFailed
+from ultralab.kernel.language import _
+from ultralab.kernel.units import format_bytes
+from ultralab.models.remote_parts import Part, ask, failed, may_be_elsewhere
+
+if TYPE_CHECKING:
+    import httpx
+
+TAIL: Final = 64 * 1024
+WHOLE: Final = 4 * 1024 * 1024
+"""A file up to this size is read whole where a server sends no parts."""
+_FIRST: Final = 64 * 1024
+_MOST_AHEAD: Final = 4 * 1024 * 1024
+_MOST_AT_ONCE: Final = 16 * 1024 * 1024
+_KEPT: Final = 8 * 1024 * 1024
+_USUAL: Final = 64 * 1024 * 1024
+
+
+class Budget:
+    """How many bytes may still be fetched. Shared by the files of one bundle, and by threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._left = most
+        self._lock = threading.Lock()
+
+    def take(self, count: int, url: str) -> None:
+        """Spend ``count`` bytes before they are asked for. Raises FetchFailed."""
+        with self._lock:
+            self._left -= count
+            if self._left >= 0:
+                return
+        raise FetchFailed(
+            _("{url}: the headers need more than {most}.").format(url=url, most=format_bytes(self._most)),
+            hint=_("Nothing more was fetched. Raise the limit of a header if you trust the model."),
+            url=url,
+            problem="budget",
+        )
+
+
+class FarFile:
+    """One file behind one or several addresses, and the parts of it that were fetched last.
+
+    The ``token`` goes to the first address only; httpx takes it off when a redirect leads to another host. The other
+    addresses are tried in turn when one cannot be reached. ``size`` None is learned from the first answer.
+    """
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        urls: tuple[str, ...],
+        *,
+        size: int | None = None,
+        token: str = "",
+        budget: Budget | None = None,
+    ) -> None:
+        self._client = client
+        self._urls = urls
+        self._token = token
+        self._budget = budget or Budget(_USUAL)
+        self._size = size
+        self._answered = 0
+        self._etags: dict[str, str] = {}
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """The first address."""
+        return self._urls[0]
+
+    def size(self) -> int:
+        """Bytes. Raises FetchFailed."""
+        if self._size is None:
+            self.load(0, _FIRST)
+        if self._size is None:
+            raise failed(self.url, _("does not say how long it is"))
+        return self._size
+
+    def kept(self, at: int) -> tuple[int, bytes] | None:
+        """The kept part (its start and bytes) in which byte ``at`` lies."""
+        with self._lock:
+            for start, content in self._kept.items():
+                if start <= at < start + len(content):
+                    self._kept.move_to_end(start)
+                    return start, content
+        return None
+
+    def keep(self, start: int, content: bytes) -> None:
+        """Keep a part; the one that was used longest ago goes."""
+        if not content:
+            return
+        with self._lock:
+            self._kept[start] = content
+            self._kept.move_to_end(start)
+            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _KEPT:
+                self._kept.popitem(last=False)
+
+    def load(self, start: int, count: int) -> tuple[int, bytes]:
+        """Fetch ``count`` bytes from ``start``, or the whole of a small file whose server sends no parts."""
+        if self._size is not None:
+            count = min(count, self._size - start)
+        self._budget.take(count, self.url)
+        part = self._from_somewhere(f"bytes={start}-{start + count - 1}", start, count)
+        self._agree(part)
+        if part.is_whole:
+            self._budget.take(max(0, len(part.content) - count), self.url)
+        self.keep(part.start, part.content)
+        return part.start, part.content
+
+    def load_tail(self) -> bool:
+        """Fetch the end, where a zip archive has its table; False where the server sends no parts of a large file."""
+        self._budget.take(TAIL, self.url)
+        with_parts = ask(self._client, self.url, f"bytes=-{TAIL}", None, TAIL, token=self._token)
+        if with_parts is None or with_parts.total is None:
+            return False
+        self._agree(with_parts)
+        self.keep(with_parts.start, with_parts.content)
+        return True
+
+    def _from_somewhere(self, span: str, start: int, count: int) -> Part:
+        """The part from the address that answered last, else from the next ones. Raises what the first one gave."""
+        reasons: list[FetchFailed] = []
+        order = (*range(self._answered, len(self._urls)), *range(self._answered))
+        for index in (number for number in order for _attempt in range(2)):
+            url = self._urls[index]
+            try:
+                part = ask(self._client, url, span, start, count, token="" if index else self._token, whole=WHOLE)
+            except FetchFailed as error:
+                if not may_be_elsewhere(error):
+                    raise
+                reasons.append(error)
+                continue
+            if part is None:
+                raise failed(url, _("sends no parts of files"), _("Fetch the file first, then look at it."))
+            self._answered = index
+            self._same_version(url, part)
+            return part
+        raise reasons[0]
+
+    def _same_version(self, url: str, part: Part) -> None:
+        known = self._etags.setdefault(url, part.etag)
+        if known != part.etag:
+            raise failed(url, _("changed while it was read"))
+
+    def _agree(self, part: Part) -> None:
+        if part.total is None:
+            return
+        if self._size is not None and part.total != self._size:
+            raise failed(self.url, _("has {total} bytes instead of {size}").format(total=part.total, size=self._size))
+        self._size = part.total
+
+
+class Seekable(io.RawIOBase):
+    """A read-only stream of a known size; ``_read_at`` gives exactly what is asked for."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The current position, bytes."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move without reading."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if start + offset < 0:
+            raise ValueError(offset)
+        self._at = start + offset
+        return self._at
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Bytes from here, as many as asked for or as there are. Raises FetchFailed."""
+        end = self._size if size is None or size < 0 else min(self._size, self._at + size)
+        if self._at >= end:
+            return b""
+        content = self._read_at(self._at, end - self._at)
+        self._at += len(content)
+        return content
+
+    def _read_at(self, at: int, count: int) -> bytes:
+        raise NotImplementedError
+
+
+class RangedFile(Seekable):
+    """Reads parts of a far file: what was fetched is kept a while, and reading on fetches more and more ahead."""
+
+    def __init__(self, far: FarFile) -> None:
+        super().__init__(far.size())
+        self._far = far
+        self._ahead = _FIRST
+        self._next = -1
+        self._start = 0
+        self._content = b""
+
+    def _read_at(self, at: int, count: int) -> bytes:
+        pieces: list[bytes] = []
+        while count:
+            if not self._start <= at < self._start + len(self._content):
+                self._start, self._content = self._far.kept(at) or self._fetched(at, count)
+            piece = self._content[at - self._start : at - self._start + count]
+            if not piece:
+                raise failed(self._far.url, _("sent another part than it was asked for"))
+            pieces.append(piece)
+            at, count = at + len(piece), count - len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _fetched(self, at: int, count: int) -> tuple[int, bytes]:
+        if at == self._next:
+            self._ahead = min(2 * self._ahead, _MOST_AHEAD)
+        else:
+            self._ahead = _FIRST
+        wanted = max(self._ahead, min(count, _MOST_AT_ONCE))
+        start = at
+        if self._size - at < _FIRST and at != self._next:  # an archive is read from its end
+            start = max(0, self._size - _FIRST)
+        start, content = self._far.load(start, wanted + at - start)
+        self._next = start + len(content)
+        return start, content
+
+
+@contextmanager
+def open_ranged(url: str) -> Iterator[RangedFile | None]:
+    """Open an address for reading in parts, its end first; None where its server sends no parts. Raises FetchFailed."""
+    from ultralab.system import http  # httpx
+
+    with http.internet_client() as client:
+        far = FarFile(client, (url,))
+        yield RangedFile(far) if far.load_tail() else None

@@ -1,0 +1,134 @@
+"""One range request and its answer, judged: exactly the part that was asked for, or an error that says what came."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ultralab.kernel.errors import FetchFailed
+from ultralab.kernel.language import _
+from ultralab.system import clock
+
+if TYPE_CHECKING:
+    import httpx
+
+_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
+_BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_LONGEST_SECONDS: Final = 120
+
+
+@dataclass(frozen=True)
+class Part:
+    """Bytes of a far file from ``start``; ``total`` is the file's size, None where the answer does not say it.
+
+    ``is_whole``: the server sent everything, asked for a part. ``etag`` is its strong version mark, or empty.
+    """
+
+    start: int
+    content: bytes
+    total: int | None
+    etag: str
+    is_whole: bool = False
+
+
+def ask(
+    client: httpx.Client, url: str, span: str, start: int | None, count: int, *, token: str = "", whole: int = 0
+) -> Part | None:
+    """Ask for ``span`` (``count`` bytes from ``start``; None: counted from the end).
+
+    None where the server would send the whole file and it is longer than ``whole`` bytes: nothing more of it is read.
+    Raises FetchFailed.
+    """
+    from ultralab.system import http  # httpx
+
+    headers = {"Range": span, "Accept-Encoding": "identity"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    with http.explained(url), client.stream("GET", url, headers=headers) as answer:
+        if answer.status_code == 416:
+            return _beyond(answer, url, start)
+        if answer.status_code in (401, 403):
+            raise _refused(url, answer.status_code)
+        answer.raise_for_status()
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise failed(url, _("sends the file packed although it was asked not to"))
+        if answer.status_code != 206:
+            return _everything(answer, url, whole)
+        return _part(answer, url, start, count)
+
+
+def may_be_elsewhere(error: FetchFailed) -> bool:
+    """Whether another address may do: this one could not be reached, or is busy."""
+    return "problem" not in error.data and error.data.get("status", 500) in _BUSY
+
+
+def failed(url: str, what: str, hint: str = "") -> FetchFailed:
+    """The error about an answer that is not what it should be."""
+    return FetchFailed(
+        _("{url} {what}.").format(url=url, what=what),
+        hint=hint or _("The server may be at fault: try again later."),
+        url=url,
+        problem="answer",
+    )
+
+
+def _part(answer: httpx.Response, url: str, start: int | None, count: int) -> Part:
+    match = _RANGE.fullmatch(answer.headers.get("content-range", "").strip())
+    if match is None:
+        raise failed(url, _("sent another part than it was asked for"))
+    first, last = int(match[1]), int(match[2])
+    total = None if match[3] == "*" else int(match[3])
+    length = last - first + 1
+    fits = first == start if start is not None else total == last + 1
+    if not fits or not 0 < length <= count or (total is not None and last >= total):
+        raise failed(url, _("sent another part than it was asked for"))
+    content = _body(answer, url, length)
+    if content is None or len(content) != length:
+        raise failed(url, _("sent another part than it was asked for"))
+    return Part(first, content, total, _etag(answer))
+
+
+def _everything(answer: httpx.Response, url: str, whole: int) -> Part | None:
+    length = answer.headers.get("content-length", "")
+    if not whole or (length.isdecimal() and int(length[:18]) > whole):
+        return None
+    content = _body(answer, url, whole)
+    return None if content is None else Part(0, content, len(content), _etag(answer), is_whole=True)
+
+
+def _beyond(answer: httpx.Response, url: str, start: int | None) -> Part | None:
+    """The answer 416: an empty file has no first byte."""
+    total = answer.headers.get("content-range", "").strip()
+    if start in (0, None) and total == "bytes */0":
+        return Part(0, b"", 0, _etag(answer))
+    if start is None:
+        return None
+    raise failed(url, _("is shorter than it was said to be"))
+
+
+def _body(answer: httpx.Response, url: str, most: int) -> bytes | None:
+    """The body, None as soon as it is longer than ``most``."""
+    content = bytearray()
+    until = clock.monotonic() + _LONGEST_SECONDS
+    for block in answer.iter_raw():
+        content += block
+        if len(content) > most:
+            return None
+        if clock.monotonic() > until:
+            raise failed(url, _("sends too slowly"))
+    return bytes(content)
+
+
+def _etag(answer: httpx.Response) -> str:
+    etag = str(answer.headers.get("etag", ""))
+    return "" if etag.startswith("W/") else etag
+
+
+def _refused(url: str, status: int) -> FetchFailed:
+    return FetchFailed(
+        _("{url} may not be read ({status}).").format(url=url, status=status),
+        hint=_("Log in: the model may ask for an account, or for its terms to be accepted on its page."),
+        url=url,
+        status=status,
+    )

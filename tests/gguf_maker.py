@@ -75,14 +75,15 @@ def gguf_bytes(
         len(tensors) if tensor_count is None else tensor_count,
         len(keys) if key_count is None else key_count,
     )
-    out += b"".join(keys)
-    data = b""
+    infos: list[bytes] = []
+    data = bytearray()
     offset = 0
     for tensor in tensors:
-        out += tensor_info(tensor, offset)
+        infos.append(tensor_info(tensor, offset))
         offset += tensor.size + -tensor.size % alignment
         if with_data:
             data += bytes(-len(data) % alignment) + (tensor.data or bytes(tensor.size))
+    out += b"".join((*keys, *infos))
     out += bytes(-len(out) % alignment) if tensors else b""
     return out + data if with_data else out
 

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-BITS = {"F32": 32, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "U8": 8, "I64": 64, "F4": 4, "F8_E4M3": 8}
+BITS = {"F32": 32, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "U8": 8, "I8": 8, "I64": 64, "F4": 4, "F8_E4M3": 8}
 
 Shapes = Mapping[str, tuple[str, Sequence[int]]]
 

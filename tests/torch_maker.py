@@ -12,8 +12,10 @@ import zipfile
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import TypeVar
 
 ITEM = {"FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8, "ByteStorage": 1}
+Target = TypeVar("Target", Path, io.BytesIO)
 Tensors = Mapping[str, tuple[str, tuple[int, ...]]]
 MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -60,8 +62,8 @@ def tensor(key: str, kind: str, shape: tuple[int, ...], numel: int | None = None
     )
 
 
-def zipped(path: Path, pickled: bytes, tensors: Tensors, prefix: str = "archive", *, packed: bool = False) -> Path:
-    """The zip that torch writes since 1.6."""
+def zipped(path: Target, pickled: bytes, tensors: Tensors, prefix: str = "archive", *, packed: bool = False) -> Target:
+    """The zip that torch writes since 1.6, into a file or a stream."""
     how = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
     with zipfile.ZipFile(path, "w", how) as archive:
         archive.writestr(f"{prefix}/data.pkl", pickled)

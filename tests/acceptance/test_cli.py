@@ -14,6 +14,7 @@ from tests.acceptance.command import ULTRALAB, Done, environment, make_lab, ultr
 
 from ultralab import __version__
 from ultralab.cli.main import build
+from ultralab.cli.models import models
 from ultralab.kernel.text import display_width
 
 GLOBALS = ("--home", "--json", "--lang", "--quiet", "--verbose")
@@ -156,6 +157,7 @@ def _shape(data: object) -> object:
 MODEL = {
     "ref": "str",
     "size": "int",
+    "sha256": "str",
     "name": "str",
     "variant": "str",
     "title": "str",
@@ -176,12 +178,26 @@ MODEL = {
     "description": "str",
     "tensor_types": {"F32": "int"},
     "source_sha256": "str",
+    "revision": "str",
+    "entry": "str",
+    "active_parameters": "int",
+    "experts": "int",
+    "experts_used": "int",
+    "layers": "int",
+    "dtype": "str",
+    "tokenizer": "str",
+    "chat_template": "bool",
+    "base_models": [],
+    "unsafe": [],
+    "tags": [],
 }
+SHOWN = {"path": "str", "place": "str", "last_used": "str", "state": "str"}
 
 
 def test_the_shape_of_a_model(lab: tuple[Path, Path]) -> None:
-    assert _shape(ultralab("models", "show", "tiny:f32", "--json", "--home", lab[0]).data) == MODEL
-    assert _shape(ultralab("models", "list", "--json", "--home", lab[0]).data) == [MODEL]
+    shown = _shape(ultralab("models", "show", "tiny:f32", "--json", "--home", lab[0]).data)
+    assert shown == {**MODEL, **SHOWN}
+    assert _shape(ultralab("models", "list", "--json", "--home", lab[0]).data) == [{**MODEL, "state": "str"}]
 
 
 def test_the_shape_of_an_experiment(lab: tuple[Path, Path]) -> None:
@@ -334,7 +350,7 @@ def _complete(words: str, count: int, **env: str) -> list[str]:
 def test_completion_of_commands_models_and_experiments(lab: tuple[Path, Path], tmp_path: Path) -> None:
     home = str(lab[0])
     assert _complete("ultralab m", 1) == ["machine", "models"]
-    assert _complete("ultralab models ", 2) == ["pull", "list", "show", "verify"]
+    assert _complete("ultralab models ", 2) == list(models.entries)
     assert _complete("ultralab models show ", 3, ULTRALAB_HOME=home) == ["tiny:f32", "tiny:q8_0"]
     assert _complete("ultralab models show ti", 3, ULTRALAB_HOME=home) == ["tiny:f32", "tiny:q8_0"]
     assert _complete("ultralab models show x", 3, ULTRALAB_HOME=home) == []

@@ -13,7 +13,6 @@ from ultralab.kernel.units import format_bytes
 from ultralab.system import environ
 
 if TYPE_CHECKING:
-    from ultralab.models import ModelRecord
     from ultralab.models.formats.base import Limits, ModelHeader
     from ultralab.models.pulling import FitCheck, Pulling
     from ultralab.models.sources.base import Access
@@ -74,7 +73,7 @@ def fit(lab: Lab, header: ModelHeader) -> FitCheck:
     from ultralab.models.pulling import FitCheck
     from ultralab.planner import llamacpp_memory
 
-    limit, context = lab.ledger.limit, lab.settings.engines.context
+    limit, context = _memory(lab.settings.memory.reserve), lab.settings.engines.context
     try:
         if header.format != "gguf":
             raise Unsupported("")
@@ -93,11 +92,10 @@ def fit(lab: Lab, header: ModelHeader) -> FitCheck:
     return FitCheck(needed <= limit, said, needed, limit)
 
 
-def fits(lab: Lab, record: ModelRecord) -> bool | None:
-    """The same for a model of the library; None where nothing can be said."""
-    from ultralab.app.models import header_of
+@lru_cache
+def _memory(reserve: int) -> int:
+    """Bytes that models may take, by the ledger; this machine's bandwidth, which may have to be measured, says nothing here."""
+    from ultralab.app.lab import machine_ledger
+    from ultralab.machine import read_machine
 
-    try:
-        return fit(lab, header_of(lab, record)[1]).fits
-    except UltralabError:
-        return None
+    return machine_ledger(read_machine(measure=False), reserve).limit

@@ -67,7 +67,8 @@ def apply(lab: Lab, chosen: Sequence[Proposal], progress: Progress) -> tuple[Act
     from ultralab.models import cleaning
 
     acts = cleaning.apply(lab.library, chosen, progress)
-    write_pages(lab)
+    if not all(act.error for act in acts):
+        write_pages(lab)
     return acts
 
 
@@ -85,7 +86,7 @@ def standing(lab: Lab, progress: Progress) -> tuple[Act, ...]:
         verify_refetch=lambda record: _comes_back(lab, record),
         progress=progress,
     )
-    if acts:
+    if not all(act.error for act in acts):
         write_pages(lab)
     return acts
 

@@ -44,12 +44,16 @@ class FoundLine:
 
 @dataclass(frozen=True)
 class DedupeLine:
-    """One file that shares, or could share, the bytes of ``keeper``; or is left, and ``what`` says why."""
+    """One file that shares, or could share, the bytes of ``keeper``; or is left, and ``what`` says why.
+
+    ``state``: ``equal`` (it could), ``shared`` (it does since now), ``left``.
+    """
 
     path: str
     size: int
     keeper: str
     what: str
+    state: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def adopt(
 
     With folders and no tools, only the folders are looked through. What cannot be adopted hinders no other.
     """
+    from ultralab.models import records
     from ultralab.models.adopt import find_holdings
 
     neighbours = () if folders and not tools else _neighbours(tools)
@@ -88,13 +93,14 @@ def adopt(
         [folder.expanduser().absolute() for folder in folders],
         limits=limits(lab),
     )
-    lines = tuple(_line(lab, one, progress, register=register) for one in found)
+    known = {record.ref for record in records(lab.library)}
+    lines = tuple(_line(lab, one, known, progress, register=register) for one in found)
     if any(line.adopted for line in lines):
         write_pages(lab)
     return lines
 
 
-def _line(lab: Lab, found: Found, progress: Progress, *, register: bool) -> FoundLine:
+def _line(lab: Lab, found: Found, known: set[str], progress: Progress, *, register: bool) -> FoundLine:
     from ultralab.models.adopt import adopt as adopt_one
     from ultralab.models.store.hashing import hash_of
 
@@ -111,7 +117,10 @@ def _line(lab: Lab, found: Found, progress: Progress, *, register: bool) -> Foun
                 added_by=lab.author,
                 limits=limits(lab),
             )
-            ref, adopted = record.ref, True
+            ref, adopted = record.ref, record.ref not in known
+            known.add(record.ref)
+            if adopted:
+                _log(lab, "adopted", record.ref, [str(file.path) for file in holding.files])
         except UltralabError as error:
             problem = error.message
     size = sum(file.size for file in holding.files)
@@ -144,7 +153,7 @@ def dedupe(lab: Lab, folders: Sequence[Path], least: str, progress: Progress, *,
             whole.stat()
         places.append(Place("folder", whole))
     planned = plan(lab.library, places, lambda path: hash_of(lab.library, path), progress, least=size_of(least))
-    left = [DedupeLine(str(one.path), 0, "", one.reason) for one in planned.left]
+    left = [DedupeLine(str(one.path), one.size, "", one.reason, "left") for one in planned.left]
     if not share:
         lines = [
             DedupeLine(
@@ -152,6 +161,7 @@ def dedupe(lab: Lab, folders: Sequence[Path], least: str, progress: Progress, *,
                 group.size,
                 str(group.keeper.names[0]),
                 _("same as {path}").format(path=group.keeper.names[0]),
+                "equal",
             )
             for group in planned.groups
             for copy in group.others
@@ -159,13 +169,16 @@ def dedupe(lab: Lab, folders: Sequence[Path], least: str, progress: Progress, *,
         ]
         return Deduped((*lines, *left), planned.saved_bytes, planned.already_shared_bytes, shared=False)
     results = apply(lab.library, planned, progress)
-    done = [DedupeLine(str(one.path), one.size, str(one.keeper), one.way or one.reason) for one in results]
-    saved = _saved(planned.saved_bytes, sum(one.size for one in results if one.way is None))
+    done = [
+        DedupeLine(str(one.path), one.size, str(one.keeper), one.way or one.reason, "shared" if one.way else "left")
+        for one in results
+    ]
+    shared = {one.path for one in results if one.way}
+    copies = [copy for group in planned.groups for copy in group.others]
+    saved = sum(
+        copy.stamp.size for copy in copies if shared.issuperset(copy.names)
+    )  # all its names, or nothing is free
     return Deduped((*done, *left), saved, planned.already_shared_bytes, shared=True)
-
-
-def _saved(planned: int, missed: int) -> int:
-    return max(0, planned - missed)
 
 
 def expose(lab: Lab, ref: str, tool: str, *, undo: bool) -> Shown:
@@ -178,7 +191,16 @@ def expose(lab: Lab, ref: str, tool: str, *, undo: bool) -> Shown:
     record, seen_by = models.find(lab.library, ref), neighbour(tool)
     if undo:
         gone = unexpose(lab.library, record, seen_by)
+        if gone:
+            _log(lab, "hidden", record.ref, list(map(str, gone)))
         said = _("{tool} no longer sees {ref}.").format(tool=seen_by.title, ref=record.ref)
         return Shown(record.ref, tuple(map(str, gone)), said)
     shown = show(lab.library, record, seen_by)
+    _log(lab, "shown", record.ref, list(map(str, shown.paths)))
     return Shown(record.ref, tuple(map(str, shown.paths)), shown.how_to)
+
+
+def _log(lab: Lab, act: str, ref: str, paths: list[str]) -> None:
+    from ultralab.models.store import acts
+
+    acts.record(lab.library, {"act": act, "what": ref, "paths": paths})

@@ -48,20 +48,27 @@ class Checked:
 
 @dataclass(frozen=True)
 class Removed:
-    """A model that is gone from the library: bytes that went with it, and how to get it back (a sentence)."""
+    """A model that is gone from the library: bytes that went with it, how to get it back, and what stays where.
+
+    ``stays`` are sentences: another tool's files, and bytes on a volume that is not plugged in.
+    """
 
     record: ModelRecord
     freed: int
     back: str
+    stays: tuple[str, ...]
 
 
 def move(lab: Lab, ref: str, volume: str, progress: Progress) -> ModelRecord:
     """Bring a model's bytes to another volume. Raises what ``models.store.moving.move`` raises."""
     from ultralab import models
+    from ultralab.models.store import acts
     from ultralab.models.store.moving import move as move_bytes
 
     record = models.find(lab.library, ref)
-    move_bytes(lab.library, record, volume, progress)
+    moved = move_bytes(lab.library, record, volume, progress)
+    if moved:
+        acts.record(lab.library, {"act": "moved", "what": record.ref, "to": volume, "bytes": moved})
     return record
 
 
@@ -97,19 +104,30 @@ def _used(lab: Lab) -> dict[str, int]:
 
 
 def add_volume(lab: Lab, name: str, folder: Path) -> Volume:
-    """Make a folder a volume of this lab and write it into ``lab.toml``. Raises AlreadyExists, RequestError, FileAccess."""
-    from ultralab.models.store.volumes import prepare
+    """Make a folder a volume of this lab and write it into ``lab.toml``.
 
-    if any(volume.name == name for volume in lab.library.volumes):
+    A volume whose disk is plugged in at another path now is found there from now on; adding what is there already changes
+    nothing. Raises AlreadyExists, RequestError, FileAccess.
+    """
+    from ultralab.models.store.volumes import is_same_disk, prepare
+
+    known = next((volume for volume in lab.library.volumes if volume.name == name), None)
+    if known is not None and not is_same_disk(known, folder.expanduser().absolute(), lab.home):
         raise AlreadyExists(
-            _("There is a volume {name} already.").format(name=name), hint=_("Give it another name."), volume=name
+            _("There is a volume {name} already: {path}").format(name=name, path=known.root),
+            hint=_("Give it another name."),
+            volume=name,
         )
     root = folder.expanduser().absolute()
     if "," in str(root):  # the setting's list is separated by it
         raise RequestError(_("{path} has a comma in it.").format(path=root), hint=_("Choose another folder."))
     volume = prepare(root, name, lab.home)
-    _write(lab, [*lab.settings.models.volumes, f"{volume.name}={volume.root}"])
+    _write(lab, [*_without(lab, name), f"{volume.name}={volume.root}"])
     return volume
+
+
+def _without(lab: Lab, name: str) -> list[str]:
+    return [text for text in lab.settings.models.volumes if text.partition("=")[0].strip() != name]
 
 
 def remove_volume(lab: Lab, name: str) -> Volume:
@@ -121,10 +139,10 @@ def remove_volume(lab: Lab, name: str) -> Volume:
     if _used(lab).get(name):
         raise RequestError(
             _("Models are on the volume {name}.").format(name=name),
-            hint=_("Move them first: ultralab models move MODEL home"),
+            hint=_("Move them first (ultralab models move MODEL home), or remove them."),
             volume=name,
         )
-    _write(lab, [text for text in lab.settings.models.volumes if text.partition("=")[0] != name])
+    _write(lab, _without(lab, name))
     return volume
 
 
@@ -149,21 +167,32 @@ def verify(lab: Lab, ref: str | None, progress: Progress) -> tuple[Checked, ...]
 def remove(lab: Lab, ref: str) -> Removed:
     """Take a model out of the library. Raises NotFound, RequestError, Busy (it is loaded)."""
     from ultralab import models
-    from ultralab.models.expose import exposed_to, unexpose
-    from ultralab.models.neighbours import NEIGHBOURS, neighbour
+    from ultralab.models.cleaning import delete
     from ultralab.models.prune import way_back
 
-    record = models.find(lab.library, ref)
-    before = _bytes_here(lab)
-    for tool in exposed_to(lab.library, record, NEIGHBOURS):  # else dead links stay in other tools' folders
-        unexpose(lab.library, record, neighbour(tool))
-    models.remove(lab.library, record.ref)
+    stays = _staying(lab, models.find(lab.library, ref))
+    record, freed = delete(lab.library, ref)
     write_pages(lab)
-    return Removed(record, max(0, before - _bytes_here(lab)), way_back(record))
+    return Removed(record, freed, way_back(record), stays)
 
 
-def _bytes_here(lab: Lab) -> int:
-    return sum(_used(lab).values())
+def _staying(lab: Lab, record: ModelRecord) -> tuple[str, ...]:
+    """What no removal reaches, in words."""
+    from ultralab.models import problems
+    from ultralab.models.store.places import locate
+
+    said: dict[str, None] = {}
+    if problems(lab.library):
+        said[_("A metadata file cannot be read and may name the same bytes: none were deleted.")] = None
+    for file in record.files:
+        place = locate(lab.library, file.sha256, file.size)
+        if place.state == "adopted":
+            said[_("Another tool's file stays: {path}").format(path=place.path)] = None
+        elif place.state == "unplugged":
+            said[_("Its bytes stay on the volume {volume}, which is not plugged in.").format(volume=place.volume)] = (
+                None
+            )
+    return tuple(said)
 
 
 def reindex(lab: Lab) -> int:

@@ -80,6 +80,8 @@ def inspect(lab: Lab, ref: str, progress: Progress) -> dict[str, Any]:
     from ultralab.models.inspect import to_data
     from ultralab.models.pull import choose_source
 
+    if not ref.strip():
+        choose_source(ref, lab.sources)
     try:
         record = None if Path(ref).expanduser().exists() else models.find(lab.library, ref)
     except NotFound:

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     choose_language(given)
     request = Request()
     try:
-        build().main(args=given, prog_name="ultralab", standalone_mode=False, obj=request)
+        status = build().main(args=given, prog_name="ultralab", standalone_mode=False, obj=request)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except BaseException as error:  # noqa: BLE001 - this is the one place where every error ends
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
         own = given[: given.index("--")] if "--" in given else given  # the rest is a job's command
         sys.exit(report(error, request, as_json=request.json or "--json" in own))
     _flush()
-    sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)  # click gives back what a command ended with by Exit
 
 
 def choose_language(arguments: list[str]) -> str:

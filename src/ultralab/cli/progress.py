@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -22,15 +22,20 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from ultralab.cli.frame import Request
 from ultralab.cli.progress_file import Recorded
 from ultralab.kernel import progress as seam
-from ultralab.kernel.units import format_seconds
+from ultralab.kernel.units import format_bytes, format_seconds
 from ultralab.system import clock, environ
+
+_WIDE: Final = 100
+_LABEL: Final = 10
+_FIGURES: Final = 40
+"""Cells for a spinner, bytes done and in all, bytes per second and time left, with what is between them."""
 
 
 def progress_for(request: Request) -> seam.Progress:
@@ -65,7 +70,7 @@ class Drawn:
             yield _Quiet()
             self._done(label, begun)
             return
-        with Progress(*_columns(unit, total), console=self._console, transient=True) as bars:
+        with Progress(*_columns(unit, total, self._console.width), console=self._console, transient=True) as bars:
             task = bars.add_task(label, total=total)
             yield _Bar(bars, task)
         self._done(label, begun)
@@ -101,16 +106,25 @@ class _Share(ProgressColumn):
         return Text(f"{task.percentage:>3.0f} %" if task.total else "")
 
 
-def _columns(unit: seam.Unit, total: float | None) -> list[ProgressColumn]:
-    columns: list[ProgressColumn] = [
-        SpinnerColumn("dots", finished_text=" "),
-        TextColumn("{task.description}", markup=False),
-    ]
+class _Speed(ProgressColumn):
+    """Bytes per second, in the units of everything else that is shown."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{format_bytes(int(speed))}/s" if speed else "")
+
+
+def _columns(unit: seam.Unit, total: float | None, width: int) -> list[ProgressColumn]:
+    """The columns of a step on a terminal of ``width``: where that is little, the label gives way, not rate and time."""
+    bar = 24 if width >= _WIDE else 12
+    room = max(_LABEL, width - bar - _FIGURES)
+    label = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=room))
+    columns: list[ProgressColumn] = [SpinnerColumn("dots", finished_text=" "), label]
     if total is None:
-        return [*columns, DownloadColumn(), TransferSpeedColumn()] if unit == "bytes" else columns
-    columns.append(BarColumn(bar_width=24))
+        return [*columns, DownloadColumn(binary_units=True), _Speed()] if unit == "bytes" else columns
+    columns.append(BarColumn(bar_width=bar))
     if unit == "bytes":
-        return [*columns, DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(compact=True)]
+        return [*columns, DownloadColumn(binary_units=True), _Speed(), TimeRemainingColumn(compact=True)]
     if unit in ("tokens", "items"):
         return [*columns, MofNCompleteColumn(), TimeRemainingColumn(compact=True)]
     return [*columns, _Share(), TimeRemainingColumn(compact=True)]

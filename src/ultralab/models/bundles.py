@@ -16,7 +16,7 @@ from ultralab.kernel.errors import FileAccess, FileDamaged, NotFound, RequestErr
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 from ultralab.models.formats.base import USUAL_LIMITS, Bundle, Item, Limits
-from ultralab.models.remote import Budget, FarFile, RangedFile
+from ultralab.models.remote import FIRST, Budget, FarFile, Kept, RangedFile
 from ultralab.models.remote_members import Archive
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile
 from ultralab.models.types import Staged
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_FILES: Final = 10_000
 DEEPEST: Final = 4
+MOST_SHARDS: Final = 2000
+"""As many files have a first request of their own beside what all headers together may cost."""
 
 _PART: Final = re.compile(r"(.*-)(\d{5})(-of-)(\d{5})(\.[a-z]+)", re.IGNORECASE)
 
@@ -57,9 +59,9 @@ def far(
 ) -> Iterator[Bundle]:
     """What a source resolved, as a bundle that is read by ranges while the block runs; its one client closes with it.
 
-    All that is read together is bounded by ``limits.header_bytes``. ``file:`` addresses are read in place. Streams may
+    All that is read together is bounded by ``limits.header_bytes`` and a first request to each file. ``file:`` addresses are read in place. Streams may
     be used by several threads at once. Raises FetchFailed, NotFound, FileAccess (already here where a size is to be
-    learned), RequestError (two files of one name, an address of another kind).
+    learned), RequestError (two files of one name, an address of another kind, no access).
     """
     from ultralab.system import http  # httpx
 
@@ -71,8 +73,12 @@ def far(
             where=where,
         )
     with http.internet_client() as client:
-        opener = _Opener(client, access, Budget(limits.header_bytes), limits)
+        opener = _Opener(client, access, _budget(len(remote), limits), limits)
         yield Bundle(where, tuple(opener.item(file) for file in remote), limits)
+
+
+def _budget(count: int, limits: Limits) -> Budget:
+    return Budget(limits.header_bytes + FIRST * min(count, MOST_SHARDS))
 
 
 class _Opener:
@@ -82,6 +88,7 @@ class _Opener:
         self._client = client
         self._budget = budget
         self._limits = limits
+        self._kept = Kept()
         self._token = lru_cache(access.token)  # a keychain may ask its owner each time
         self._archives: dict[str, Archive] = {}
 
@@ -101,7 +108,15 @@ class _Opener:
             )
         token = self._token(file.realm) if file.realm else ""
         size = None if file.member else file.size
-        source = FarFile(self._client, (file.url, *file.mirrors), size=size, token=token, budget=self._budget)
+        source = FarFile(
+            self._client,
+            (file.url, *file.mirrors),
+            size=size,
+            token=token,
+            realm=file.realm,
+            budget=self._budget,
+            kept=self._kept,
+        )
         if file.member:
             return self._member(file, partial(_ranged, source), source.size)
         return Item(file.name, source.size(), file.url, partial(_ranged, source))

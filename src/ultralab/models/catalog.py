@@ -1,7 +1,7 @@
 """The catalog: an SQLite index of the metadata files, brought up to date before each reading.
 
 The files are the truth. A file that cannot be read is left out and named by :func:`unreadable`; an index that is
-missing, damaged or behind is made again from the files, and where there is no room for one, the files are read.
+missing, damaged or behind is made again from the files, and where none can be written, the files are read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ultralab.kernel.errors import DiskFull, FileDamaged, UltralabError
+from ultralab.kernel.errors import DiskFull, FileAccess, FileDamaged, UltralabError
 from ultralab.models.records import SCHEMA, from_json, read_record, to_json
 from ultralab.models.types import ModelRecord
 from ultralab.system import clock, files
@@ -43,7 +43,7 @@ def load(catalog: Path, metadata: Path) -> tuple[ModelRecord, ...]:
     """Every readable record, by name, originals before derived ones. Raises Busy, FileAccess."""
     try:
         return tuple(row.record for row in asked(catalog, metadata, lambda database: rows(database, metadata)))
-    except DiskFull:  # of all moments now somebody must be able to see what could be deleted
+    except (DiskFull, FileAccess):  # a full disk, or one that is read-only here: it can be looked at all the same
         return _from_files(metadata)
 
 

@@ -126,7 +126,7 @@ def _partial(library: Library) -> Finding:
         _("{count} unfinished files, {size}, in {path}").format(
             count=len(left), size=format_bytes(_size(left)), path=left[0].parent
         ),
-        _("Pull the model again to go on, or delete them."),
+        _("Pull or move the model again to go on; after a day ultralab models prune offers them."),
     )
 
 

@@ -6,7 +6,6 @@ written before the bytes go, so that none goes unrecorded; a line ``"act": "kept
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +14,18 @@ from pathlib import Path
 from typing import Final
 
 from ultralab.kernel.checks import Finding
-from ultralab.kernel.errors import Busy, DiskFull, NotFound, RequestError, UltralabError
+from ultralab.kernel.errors import Busy, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.kernel.units import format_bytes
 from ultralab.models.download.leftovers import discard
-from ultralab.models.leftovers import newest_change
-from ultralab.models.library import Library, find, model_path, records, remove
-from ultralab.models.prune import Candidate, Class, Proposal, proposals
+from ultralab.models.expose import exposed_to, unexpose
+from ultralab.models.leftovers import frees, newest_change
+from ultralab.models.library import Library, model_path, records, remove
+from ultralab.models.neighbours import NEIGHBOURS, neighbour
+from ultralab.models.prune import Candidate, Class, Proposal, proposals, way_back
+from ultralab.models.store import acts
+from ultralab.models.store.moving import COPY
 from ultralab.models.tags import KEEP
 from ultralab.models.types import ModelRecord
 from ultralab.system import clock, files, locks
@@ -62,11 +65,6 @@ def rules_for(prune: str, age_days: int, wanted: int) -> Rules:
     return Rules(allowed.get(prune, frozenset()), age_days, wanted)
 
 
-def log_of(library: Library) -> Path:
-    """Where deletions are recorded."""
-    return library.home / "state" / "logs" / "storage.jsonl"
-
-
 def apply(
     library: Library, chosen: Sequence[Proposal], progress: Progress = SILENT, *, standing: bool = False
 ) -> tuple[Act, ...]:
@@ -75,13 +73,13 @@ def apply(
     A model is left alone that is loaded (its lock ``model-<sha256>`` is held), that is another one now, or that got the
     tag ``keep`` since. Deleting needs no space; where the log has none, its line is written after the bytes went.
     """
-    acts: list[Act] = []
+    done: list[Act] = []
     with progress.step(_("Deleting"), len(chosen), "items") as step:
         for proposal in chosen:
             step.describe(proposal.what)
-            acts.append(_act(library, proposal, standing, progress))
+            done.append(_act(library, proposal, standing, progress))
             step.advance()
-    return tuple(acts)
+    return tuple(done)
 
 
 def standing(
@@ -129,7 +127,7 @@ def _standing(
     verify_refetch: Callable[[ModelRecord], bool],
     progress: Progress,
 ) -> tuple[Act, ...]:
-    acts: list[Act] = []
+    done: list[Act] = []
     begun = dict(free())
     gained = dict.fromkeys(begun, 0)
     tried: set[str] = set()
@@ -145,12 +143,12 @@ def _standing(
         )
         chosen = next(fitting, None)
         if chosen is None or chosen.record is None:
-            return tuple(acts)
+            return tuple(done)
         tried.add(chosen.what)
         if not _comes_back(library, chosen.record, verify_refetch):
             continue
         (act,) = apply(library, [chosen], progress, standing=True)
-        acts.append(act)
+        done.append(act)
         if not act.error:
             for name, size in chosen.frees.items():
                 gained[name] = gained.get(name, 0) + size
@@ -174,7 +172,7 @@ def _act(library: Library, proposal: Proposal, by_rule: bool, progress: Progress
 
     def log() -> None:
         nonlocal logged
-        logged = logged or _log(library, _line(proposal, by_rule))
+        logged = logged or acts.record(library, _line(proposal, by_rule), synced=True)
 
     try:
         if proposal.remnant is not None:
@@ -183,7 +181,7 @@ def _act(library: Library, proposal: Proposal, by_rule: bool, progress: Progress
             _delete_model(library, proposal, log)
     except UltralabError as error:
         if logged:
-            _log(library, {"act": "kept", "what": proposal.what, "why": error.message})
+            acts.record(library, {"act": "kept", "what": proposal.what, "why": error.message}, synced=True)
         return Act(proposal.what, 0, proposal.reason, proposal.back, error.message)
     log()
     if not logged:
@@ -194,8 +192,8 @@ def _act(library: Library, proposal: Proposal, by_rule: bool, progress: Progress
 def _delete_model(library: Library, proposal: Proposal, log: Callable[[], None]) -> None:
     agreed = proposal.record
     assert agreed is not None, "a proposal is of a model or of a remnant"
-    with locks.exclusive(library.lock(f"model-{agreed.sha256}"), proposal.what, timeout=0):
-        now = find(library, agreed.ref)
+
+    def last_look(now: ModelRecord) -> None:
         if now.sha256 != agreed.sha256 or KEEP in now.tags:
             raise RequestError(
                 _("{ref} was changed since it was proposed.").format(ref=agreed.ref),
@@ -203,14 +201,40 @@ def _delete_model(library: Library, proposal: Proposal, log: Callable[[], None])
                 ref=agreed.ref,
             )
         log()
-        remove(library, agreed.ref)
+        _hide(library, now)
+
+    remove(library, agreed.ref, before=last_look)
+
+
+def delete(library: Library, ref: str) -> tuple[ModelRecord, int]:
+    """Remove a model because its owner says so, recorded like any other; it, and the bytes that went with it.
+
+    Other tools that it was shown to see it no longer. Raises NotFound, RequestError, Busy (it is loaded), FileAccess.
+    """
+    freed: dict[str, int] = {}
+
+    def last_look(now: ModelRecord) -> None:
+        _hide(library, now)  # a second name that we made for another tool would keep the bytes
+        freed.update(frees(library, now))
+        asked = Proposal("model", now.ref, "neither", freed, (_("Its owner removed it."),), way_back(now), record=now)
+        acts.record(library, _line(asked, by_rule=False), synced=True)
+
+    gone = remove(library, ref, before=last_look)
+    return gone, sum(freed.values())
+
+
+def _hide(library: Library, model: ModelRecord) -> None:
+    """Take away what this lab made of a model in other tools' folders: dead links would stay there."""
+    for tool in exposed_to(library, model, NEIGHBOURS):
+        unexpose(library, model, neighbour(tool))
 
 
 def _delete_remnant(library: Library, proposal: Proposal, log: Callable[[], None]) -> None:
     remnant = proposal.remnant
     assert remnant is not None, "the caller looked"
-    # The lock that whoever downloads it holds.
-    with locks.exclusive(library.lock(remnant.label), proposal.what, timeout=0):
+    # The lock that whoever downloads or moves it holds.
+    busy = f"move-{remnant.label[:2]}" if remnant.label.endswith(COPY) else remnant.label
+    with locks.exclusive(library.lock(busy), proposal.what, timeout=0):
         paths = [Path(path) for path in remnant.paths]
         changed = newest_change(paths)
         if changed is None:
@@ -248,16 +272,3 @@ def _line(proposal: Proposal, by_rule: bool) -> dict[str, object]:
     if remnant is not None:
         line["paths"] = list(remnant.paths)
     return line
-
-
-def _log(library: Library, line: Mapping[str, object]) -> bool:
-    """Whether the line is on the disk: a log that cannot be written keeps nobody from freeing space."""
-    path = log_of(library)
-    try:
-        with files.explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"at": clock.now().isoformat(), **line}, ensure_ascii=False)
-        files.append_line(path, text, synced=True)
-    except DiskFull:
-        return False
-    return True

@@ -6,7 +6,6 @@ in the same moment: what a cache says of a file that rotted on its disk must not
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress, Step
 from ultralab.models.library import Library
 from ultralab.models.neighbours.walk import Passed, regular_files
+from ultralab.models.store import acts
 from ultralab.system import clock, files, links, locks
 
 LEAST: Final = 1024 * 1024
@@ -62,10 +62,11 @@ class Group:
 
 @dataclass(frozen=True)
 class Left:
-    """A file that is left as it is, and why."""
+    """A file that is left as it is, and why; its bytes, 0 where they are not known."""
 
     path: Path
     reason: str
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def plan(
             if links.same_bytes(keeper.names[0], copy.names[0]):
                 shared += copy.stamp.size
             elif reason := _hindrance(keeper, copy, settled):
-                left.append(Left(copy.names[0], reason))
+                left.append(Left(copy.names[0], reason, copy.stamp.size))
             else:
                 others.append(copy)
         if others:
@@ -176,7 +177,7 @@ def _candidates(places: Sequence[Place], least: int) -> tuple[list[Copy], list[L
                 try:
                     seen = links.stamp(item.path)
                 except UltralabError as error:
-                    left.append(Left(item.path, error.message))
+                    left.append(Left(item.path, error.message, item.size))
                     continue
                 names.setdefault(seen.identity, {}).setdefault(item.path, place)
     copies = []
@@ -230,7 +231,7 @@ def _hashed(
             try:
                 by_hash.setdefault(hash_of(copy.names[0]), []).append(copy)
             except UltralabError as error:
-                left.append(Left(copy.names[0], error.message))
+                left.append(Left(copy.names[0], error.message, copy.stamp.size))
             step.advance(copy.stamp.size)
     return by_hash
 
@@ -316,11 +317,8 @@ def _changed(path: Path) -> FileDamaged:
 
 
 def _log(library: Library, state: str, path: Path, group: Group, way: links.Way | None, reason: str = "") -> None:
-    log = library.home / "state" / "logs" / "storage.jsonl"
-    with files.explained(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
     line = {
-        "at": clock.now().isoformat(), "act": "share", "state": state, "path": str(path),
+        "act": "share", "state": state, "path": str(path),
         "with": str(group.keeper.names[0]), "sha256": group.sha256, "size": group.size, "way": way, "reason": reason,
     }  # fmt: skip
-    files.append_line(log, json.dumps(line, ensure_ascii=False))
+    acts.record(library, line)

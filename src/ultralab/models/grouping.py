@@ -24,6 +24,7 @@ _PART: Final = re.compile(r"(?P<stem>.*?)[-.]\d{5}-of-(?P<count>\d{5})", re.DOTA
 _CONSOLIDATED: Final = re.compile(r"consolidated(\.\d+)?")
 _TRAINING: Final = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state\w*)", re.IGNORECASE)
 _PYTORCH: Final = (".bin", ".pt", ".pth")
+_IN_FOLDERS: Final = (".safetensors", *_PYTORCH)
 
 _BESIDE: Final = (".json", ".jinja", ".model", ".tiktoken", ".py", ".spm", ".vocab", ".bpe")
 _BESIDE_TEXTS: Final = frozenset({"vocab.txt", "merges.txt", "bpe.codes", "recipe.yaml", "readme.md"})
@@ -70,6 +71,31 @@ def groups(files: Sequence[Sized]) -> tuple[Group, ...]:
 def group_of(files: Sequence[Sized], name: str) -> Group | None:
     """The group that a file is in, None for one that is in none."""
     return next((group for group in groups(files) if name in group.names), None)
+
+
+def with_companions(names: Sequence[str], chosen: Sequence[str]) -> tuple[str, ...]:
+    """``chosen`` of ``names``, and beside SafeTensors or PyTorch weights what belongs to a model.
+
+    Weights that were asked for by name are of no use without configuration and tokenizer. An index comes only with the
+    weights that it is called by.
+    """
+    picked = set(chosen)
+    places = [_split(name) for name in chosen]
+    sets = {(folder, _set_name(base)) for folder, base in places if base.lower().endswith(_IN_FOLDERS)}
+    folders = {folder for folder, _name in sets}
+
+    def belongs(folder: str, base: str) -> bool:
+        return folder in folders and is_companion(base) and ((of := _indexed(base)) is None or (folder, of) in sets)
+
+    return tuple(name for name in names if name in picked or belongs(*_split(name)))
+
+
+def _indexed(base: str) -> str | None:
+    """What the weights are called that an index is of, None for a file that is no index."""
+    ending = next(
+        (f"{suffix}.index.json" for suffix in _IN_FOLDERS if base.lower().endswith(f"{suffix}.index.json")), None
+    )
+    return None if ending is None else base[: -len(ending)]
 
 
 def choose(found: Sequence[Group], ref: str) -> Group:
@@ -243,7 +269,7 @@ def _whole_or_parts(parts: list[Sized]) -> list[Sized]:
 
 def _goes_with(base: str, name: str, known: set[str], suffixes: tuple[str, ...]) -> bool:
     """Whether a companion belongs to the set ``name``: an index only to the weights that it is called by."""
-    for suffix in (".safetensors", *_PYTORCH):
+    for suffix in _IN_FOLDERS:
         if base.lower().endswith(f"{suffix}.index.json"):
             stem = base[: -len(f"{suffix}.index.json")]
             return suffix in suffixes and (stem == name or stem not in known)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ultralab.kernel.errors import FileDamaged, NotFound
+from ultralab.kernel.errors import AlreadyExists, FileDamaged, NotFound
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 from ultralab.models.download import local_path
 from ultralab.models.library import Library, model_path, records
+from ultralab.models.names import Names
 from ultralab.models.records import safe_path
 from ultralab.models.sources.base import RemoteFile, Resolution
 from ultralab.models.store.places import locate
@@ -19,7 +20,11 @@ from ultralab.system import files
 
 def in_store(library: Library, file: RemoteFile) -> bool:
     """Whether the store has the bytes of a file, by the hash that its source promises."""
-    return bool(file.sha256) and not file.member and locate(library, file.sha256.lower(), file.size or -1).readable
+    return (
+        bool(file.sha256)
+        and not file.member
+        and locate(library, file.sha256.lower(), -1 if file.size is None else file.size).readable
+    )
 
 
 def already_here(
@@ -38,6 +43,56 @@ def already_here(
         if _has(record, resolution, chosen, progress) and _complete(library, record):
             return record
     return None
+
+
+def on_absent_volume(library: Library, ref: str, chosen: Sequence[RemoteFile]) -> NotFound | None:
+    """The error where the store has bytes of these files on a volume that is not plugged in; None where it has none.
+
+    Files without a promised hash are looked for under the name of the record that came from ``ref``.
+    """
+    wanted = {file.sha256.lower(): file.size for file in chosen if file.sha256 and not file.member}
+    named = {safe_path(file.name) for file in chosen}
+    for record in records(library):
+        if record.source == ref and record.derived is None:
+            wanted |= {file.sha256: file.size for file in record.files if file.name in named}
+    for sha256, size in wanted.items():
+        place = locate(library, sha256, -1 if size is None else size)
+        if place.state == "unplugged":
+            return NotFound(
+                _("It is in the library, on the volume {name}, which is not plugged in: {path}").format(
+                    name=place.volume, path=place.path
+                ),
+                hint=_("Plug the disk in. To fetch it a second time, name another volume: --volume home"),
+                volume=place.volume,
+            )
+    return None
+
+
+def name_taken(library: Library, names: Names, chosen: Sequence[RemoteFile]) -> AlreadyExists | None:
+    """The error where another model, surely of other bytes, has the name: better now than after the download."""
+    ref = f"{names.name}:{names.variant}"
+    other = next((record for record in records(library) if record.ref == ref), None)
+    if other is None or _may_be_same(other, chosen):
+        return None
+    return AlreadyExists(
+        _("There is another model {ref} in the library, from {source}.").format(ref=ref, source=other.source),
+        hint=_("Give this one another name (--name)."),
+        ref=ref,
+    )
+
+
+def _may_be_same(record: ModelRecord, chosen: Sequence[RemoteFile]) -> bool:
+    """Whether nothing that is known beforehand (number, sizes, hashes) tells these files from the record's."""
+    if len(record.files) != len(chosen):
+        return False
+    held = {file.name: file for file in record.files}
+    for file in chosen:
+        mine = record.files[0] if len(chosen) == 1 else held.get(safe_path(file.name))
+        if mine is None or file.size not in (None, mine.size):
+            return False
+        if file.sha256 and not file.member and file.sha256.lower() != mine.sha256:
+            return False
+    return True
 
 
 def _has(record: ModelRecord, resolution: Resolution, chosen: Sequence[RemoteFile], progress: Progress) -> bool:

@@ -9,11 +9,13 @@ from typing import Any, Final
 from ultralab.kernel.errors import UltralabError, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
+from ultralab.kernel.units import format_bytes
 from ultralab.models.bundles import require_items
-from ultralab.models.formats.base import Bundle, Format, ModelHeader
+from ultralab.models.formats.base import Bundle, Format, Item, ModelHeader
 from ultralab.models.front_matter import Card, read_card
 
 _MOST_README: Final = 2 * 1024 * 1024
+_MOST_LISTED: Final = 20
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,24 @@ def choose_format(bundle: Bundle, formats: Sequence[Format]) -> Format:
     for form in formats:
         if form.recognises(bundle):
             return form
+    several = bundle.ending(".gguf")
+    if len(several) > 1:
+        raise Unsupported(
+            _("{name} holds several models, and one has to be named.").format(name=printable(bundle.where, 1000)),
+            hint=_("It holds: {names}.").format(names=_listed(several)),
+            where=bundle.where,
+            files=[item.name for item in several],
+        )
     raise Unsupported(
         _("{name} is in no model format that ultralab knows.").format(name=printable(bundle.where)),
         hint=_("Known formats: {names}.").format(names=", ".join(form.name for form in formats) or "-"),
         where=bundle.where,
     )
+
+
+def _listed(items: Sequence[Item]) -> str:
+    shown = [f"{printable(item.name, 100)} ({format_bytes(item.size)})" for item in items[:_MOST_LISTED]]
+    return ", ".join([*shown, *(["…"] if len(items) > _MOST_LISTED else [])])
 
 
 def inspect(bundle: Bundle, formats: Sequence[Format]) -> Inspection:

@@ -38,9 +38,7 @@ def candidates(
     """
     known = records(library)
     ask = refetchable or from_far
-    users = Counter(digest for record in known for digest in {file.sha256 for file in record.files})
-    if problems(library):  # a file that cannot be read may name the same bytes: none would go
-        users = Counter(dict.fromkeys(users, 2))
+    users = _users(library, known)
     return tuple(
         Candidate(
             record=record,
@@ -54,6 +52,11 @@ def candidates(
         )
         for record in known
     )
+
+
+def frees(library: Library, record: ModelRecord) -> dict[str, int]:
+    """The bytes that would go with a model, by volume. Raises FileAccess."""
+    return _alone(library, record, _users(library, records(library)))
 
 
 def from_far(record: ModelRecord) -> bool | None:
@@ -84,6 +87,14 @@ def newest_change(paths: Iterable[Path]) -> datetime | None:
             for place, _folders, names in os.walk(path):
                 moments += [os.lstat(os.path.join(place, name)).st_mtime for name in names]  # noqa: PTH118 - thousands
     return datetime.fromtimestamp(max(moments), UTC).astimezone() if moments else None
+
+
+def _users(library: Library, known: Iterable[ModelRecord]) -> Mapping[str, int]:
+    """How many models have the bytes of each hash."""
+    users = Counter(digest for record in known for digest in {file.sha256 for file in record.files})
+    if problems(library):  # a file that cannot be read may name the same bytes: none would go
+        return dict.fromkeys(users, 2)
+    return users
 
 
 def _alone(library: Library, record: ModelRecord, users: Mapping[str, int]) -> dict[str, int]:

@@ -13,11 +13,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from ultralab.kernel.errors import NotFound, RequestError, UltralabError
+from ultralab.kernel.errors import Busy, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models import catalog
@@ -65,6 +65,7 @@ def rebuild(library: Library) -> int:
     """
     with locks.exclusive(library.lock(_PUBLISHING), _("the model library")):
         count = catalog.rebuild(library.catalog, library.metadata)
+        locks.sweep(library.lock("any").parent)  # of models and downloads that came and went
         rebuild_names(library, records(library), sweep=not problems(library))
         return count
 
@@ -111,10 +112,25 @@ def verify(library: Library, record: ModelRecord, progress: Progress = SILENT) -
             raise verdict.error
 
 
-def remove(library: Library, ref: str) -> ModelRecord:
-    """Take a model out of the library; its bytes go when no other model uses them. Raises NotFound."""
-    with locks.exclusive(library.lock(_PUBLISHING), _("the model library")):
-        record = find(library, ref)
+def remove(library: Library, ref: str, *, before: Callable[[ModelRecord], None] = lambda _record: None) -> ModelRecord:
+    """Take a model out of the library; its bytes go when no other model uses them.
+
+    ``before`` is told what goes when nothing can keep it any more; what it raises does. Raises NotFound, RequestError,
+    Busy (a process has it loaded or removes it).
+    """
+    wanted = find(library, ref)
+    with (
+        locks.exclusive(library.lock(f"model-{wanted.sha256}"), wanted.ref, timeout=0),
+        locks.exclusive(library.lock(_PUBLISHING), _("the model library")),
+    ):
+        record = find(library, wanted.ref)
+        if record.sha256 != wanted.sha256:
+            raise Busy(
+                _("{ref} is being replaced.").format(ref=record.ref),
+                hint=_("Look again: ultralab models show {ref}").format(ref=record.ref),
+                ref=record.ref,
+            )
+        before(record)
         others = [other for other in records(library) if other.ref != record.ref]
         used = {file.sha256 for other in others for file in other.files}
         keep_all = bool(problems(library))  # a file that cannot be read may name the same bytes

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from ultralab.kernel.errors import FetchFailed, FileDamaged, RequestError, UltralabError, Unsupported
+from ultralab.kernel.errors import AlreadyExists, FetchFailed, FileDamaged, RequestError, UltralabError, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models import bundles
@@ -36,9 +38,9 @@ def plan_pull(
     variant: str | None = None,
     how: Pulling = ORDINARY,
 ) -> PullPlan:
-    """What pulling ``ref`` would do. Reads headers by ranges, no weights; writes nothing.
+    """What pulling ``ref`` would do, and what stands in its way. Reads headers by ranges, no weights; writes nothing.
 
-    Raises what the source and the headers raise, RequestError (several models fit), DiskFull.
+    Raises what the source and the headers raise, RequestError (several models fit).
     """
     source, rest = choose_source(ref, sources)
     for word in (name, variant):
@@ -63,8 +65,8 @@ def pull(
     """Bring a model into the library: ``scheme:rest`` or a path. What is already here is not fetched again.
 
     ``told`` gets the plan before any weights are fetched. Idempotent, and resumes what an interrupted call left. Raises
-    what the source, the downloader and the format raise, RequestError (several models fit), AlreadyExists (another model
-    has the name).
+    what the source, the downloader and the format raise, RequestError (several models fit), and the plan's obstacle:
+    DiskFull, AlreadyExists (another model has the name), NotFound (it is on a volume that is not plugged in).
     """
     source, rest = choose_source(ref, sources)
     try:
@@ -75,6 +77,8 @@ def pull(
             return here
         raise
     told(plan)
+    if plan.obstacle is not None:
+        raise plan.obstacle
     with locks.exclusive(library.lock(_key(plan)), _("the download of {name}").format(name=plan.label)):
         if here := plan.here or already_here(library, plan.resolution, plan.files, name, variant, progress):
             progress.say(_("{ref} is already in the library.").format(ref=here.ref))
@@ -89,14 +93,16 @@ def _key(plan: PullPlan) -> str:
 
 
 def choose_source(ref: str, sources: Sequence[Source]) -> tuple[Source, str]:
-    """The source for a reference and what follows its scheme; what looks like a path is one."""
+    """The source for a reference and what follows its scheme; what looks like a path is one. Raises RequestError."""
     by_scheme = {source.scheme: source for source in sources}
     scheme, colon, rest = ref.partition(":")
-    if colon and scheme in by_scheme and rest:
-        return by_scheme[scheme], rest
-    looks_like_path = ref.startswith((".", "/", "~")) or ref.lower().endswith(".gguf") or Path(ref).exists()
-    if looks_like_path and "path" in by_scheme:
-        return by_scheme["path"], ref
+    if colon and scheme.lower() in by_scheme:
+        return by_scheme[scheme.lower()], rest
+    if "path" in by_scheme:
+        if scheme.lower() == "file" and rest.startswith("/"):
+            return by_scheme["path"], os.fsdecode(unquote_to_bytes(urlsplit(ref).path))
+        if ref.startswith((".", "/", "~")) or ref.lower().endswith(".gguf") or (ref.strip() and Path(ref).exists()):
+            return by_scheme["path"], ref
     raise RequestError(
         _("{ref!r} says no known source.").format(ref=ref),
         hint=_("Write a path (./model.gguf) or one of: {forms}.").format(
@@ -110,14 +116,16 @@ def choose_source(ref: str, sources: Sequence[Source]) -> tuple[Source, str]:
 def _staged(library: Library, plan: PullPlan, how: Pulling, progress: Progress) -> tuple[Staged, ...]:
     """Every file of the plan, checked: what the store has is not fetched."""
     missing = [file for file in plan.files if not in_store(library, file)]
-    fetched = fetch_all(
-        missing,
-        plan.volume.partial,
-        progress,
-        access=how.access,
-        connections=how.connections,
-        keep_free=library.placement.keep_free,
-    )
+    fetched: tuple[Staged, ...] = ()
+    if missing:
+        fetched = fetch_all(
+            missing,
+            plan.volume.partial,
+            progress,
+            access=how.access,
+            connections=how.connections,
+            keep_free=library.placement.keep_free,
+        )
     by_name = dict(zip((file.name for file in missing), fetched, strict=True))
     return tuple(by_name.get(file.name) or _from_store(library, file) for file in plan.files)
 
@@ -148,21 +156,25 @@ def _take_in(
         _forget(staged)
         raise _about_source(error, plan.files, staged) from error
     single = plan.files[0]
-    return add(
-        library,
-        staged,
-        inspection.header,
-        source=resolution.ref,
-        added_by=added_by,
-        called=staged[0].name if len(staged) == 1 else plan.called,
-        name=name,
-        variant=variant,
-        licence=resolution.licence,
-        source_url=single.url if len(staged) == 1 else resolution.homepage,
-        source_sha256=single.sha256 if single.member else "",
-        revision=resolution.version,
-        base_models=resolution.base_models,
-    )
+    try:
+        return add(
+            library,
+            staged,
+            inspection.header,
+            source=resolution.ref,
+            added_by=added_by,
+            called=staged[0].name if len(staged) == 1 else plan.called,
+            name=name,
+            variant=variant,
+            licence=resolution.licence,
+            source_url=single.url if len(staged) == 1 else resolution.homepage,
+            source_sha256=single.sha256 if single.member else "",
+            revision=resolution.version,
+            base_models=resolution.base_models,
+        )
+    except AlreadyExists:  # what was downloaded is taken up under another name; a copy is soon made again
+        _forget([copy for file, copy in zip(plan.files, staged, strict=True) if local_path(file)])
+        raise
 
 
 def _forget(staged: Sequence[Staged]) -> None:

@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ultralab.kernel.errors import FetchFailed
+from ultralab.kernel.errors import DiskFull, FetchFailed, UltralabError
 from ultralab.kernel.progress import Progress
 from ultralab.models import bundles
 from ultralab.models.download import key_of, leftovers
 from ultralab.models.formats.base import USUAL_LIMITS, Format, Limits, ModelHeader
 from ultralab.models.grouping import Group, Sized, choose, groups
-from ultralab.models.held import already_here, in_store
+from ultralab.models.held import already_here, in_store, name_taken, on_absent_volume
 from ultralab.models.inspect import Inspection, inspect
 from ultralab.models.library import Library
 from ultralab.models.names import Names, names_for
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.store.placement import choose as place
 from ultralab.models.store.places import states
-from ultralab.models.store.volumes import Volume
+from ultralab.models.store.volumes import HOME, Volume, VolumeState
 from ultralab.models.types import ModelRecord
 
 
@@ -46,9 +46,11 @@ def no_opinion(_header: ModelHeader) -> FitCheck | None:
 class PullPlan:
     """What pulling would do. Sizes in bytes; ``total`` None where the source does not say it.
 
-    ``label`` is which of a repository's models was chosen, ``called`` what its name is made from. ``inspection`` is None where the headers cannot be read before
-    the download; then ``unread`` says why, and ``names`` are a proposal. ``held`` is what the store has already of these
-    bytes, ``begun`` what an interrupted download left. ``here`` is the model, if it is in the library as it stands.
+    ``label`` is which of a repository's models was chosen, ``called`` what its name is made from. ``inspection`` and
+    ``names`` are None where the headers cannot be read before the download; then ``unread`` says why. ``held`` is what the
+    store has already of these bytes, ``begun`` what an interrupted download left. ``here`` is the model, if it is in the
+    library as it stands. ``obstacle`` is why pulling would fail now, with nothing fetched: no room, a name that another
+    model has, bytes on a volume that is not plugged in.
     """
 
     resolution: Resolution
@@ -65,6 +67,7 @@ class PullPlan:
     free: int
     fit: FitCheck | None
     here: ModelRecord | None
+    obstacle: UltralabError | None = None
 
     @property
     def to_fetch(self) -> int | None:
@@ -104,7 +107,7 @@ def planned(
 ) -> PullPlan:
     """What pulling a resolved reference would do. Reads headers by ranges, no weights; writes nothing.
 
-    Raises what the headers raise, RequestError (several models fit), Unsupported, DiskFull, NotFound (no such volume).
+    Raises what the headers raise, RequestError (several models fit), Unsupported, NotFound (no such volume).
     """
     group, chosen = _chosen(resolution)
     here = already_here(library, resolution, chosen, name, variant, progress)
@@ -114,7 +117,11 @@ def planned(
     if names and (name or variant):
         names = replace(names, name=name or names.name, variant=variant or names.variant)
     total, held = known_total(chosen), _held(library, chosen)
-    volume, free, begun = _destination(library, chosen, 0 if here else max(0, (total or 0) - held), how)
+    volume, begun, full = _destination(library, chosen, 0 if here else max(0, (total or 0) - held), how)
+    obstacle: UltralabError | None = None
+    if not here:
+        absent = None if how.volume else on_absent_volume(library, resolution.ref, chosen)
+        obstacle = absent or (name_taken(library, names, chosen) if names else None) or full
     return PullPlan(
         resolution=resolution,
         label=group.label,
@@ -126,10 +133,11 @@ def planned(
         total=total,
         held=held,
         begun=begun,
-        volume=volume,
-        free=free,
+        volume=volume.volume,
+        free=volume.free,
         fit=how.fit(inspection.header) if inspection else None,
         here=here,
+        obstacle=obstacle,
     )
 
 
@@ -171,20 +179,29 @@ def _held(library: Library, chosen: Sequence[RemoteFile]) -> int:
     return sum(file.size or 0 for file in chosen if in_store(library, file))
 
 
-def _destination(library: Library, chosen: Sequence[RemoteFile], size: int, how: Pulling) -> tuple[Volume, int, int]:
-    """The volume for ``size`` bytes that are not here, its free space, and what an interrupted pull left there.
+def _destination(
+    library: Library, chosen: Sequence[RemoteFile], size: int, how: Pulling
+) -> tuple[VolumeState, int, DiskFull | None]:
+    """The volume for ``size`` bytes that are not here, what an interrupted pull left there, and whether it is too full.
 
-    A pull goes on where it began: on the volume that holds its beginning. Raises DiskFull, NotFound, Unsupported.
+    A pull goes on where it began: on the volume that holds its beginning. Raises NotFound, Unsupported.
     """
     known = states(library)
     wanted = {key_of(file) for file in chosen}
+    placement = library.placement if how.volume is None else replace(library.placement, volume=how.volume)
+    begun = 0
     for state in known:
         if state.state == "present" and how.volume in (None, state.volume.name):
             begun = sum(one.have for one in leftovers(state.volume.partial) if one.key in wanted)
             if begun:
-                return state.volume, state.free, begun
-    placement = library.placement if how.volume is None else replace(library.placement, volume=how.volume)
-    if size == 0:
+                placement = replace(placement, volume=state.volume.name)
+                break
+    needed = max(0, size - begun)
+    if needed == 0:
         placement = replace(placement, keep_free=0)
-    volume = place(size, known, placement)
-    return volume, next(state.free for state in known if state.volume == volume), 0
+    full: DiskFull | None = None
+    try:
+        name = place(needed, known, placement).name
+    except DiskFull as error:
+        full, name = error, HOME if placement.volume == "auto" else placement.volume
+    return next(state for state in known if state.volume.name == name), begun, full

@@ -23,6 +23,7 @@ SCHEMA: Final = 2
 """1: one file per model. 2: several, in folders; what a header says of experts, tokenizer and safety; tags."""
 _MOST_BYTES: Final = 200
 _DEEPEST: Final = 8
+_JOINER: Final = "\N{ZERO WIDTH JOINER}"  # of emoji
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -104,6 +105,7 @@ def _record(path: Path, data: Mapping[str, Any]) -> ModelRecord:
     for name, fits in _FITS.items():
         if name in values and not fits(values[name]):
             raise _bad(path, _("the field {field} is not what it should be").format(field=name))
+    values = {name: _shown(value) for name, value in values.items()}
     values["files"] = tuple(ModelFile(item["name"], item["size"], item["sha256"]) for item in values["files"])
     if values.get("derived") is not None:
         values["derived"] = {
@@ -113,6 +115,17 @@ def _record(path: Path, data: Mapping[str, Any]) -> ModelRecord:
         values[name] = tuple(values[name])
     values["bits_per_weight"] = float(values["bits_per_weight"])
     return ModelRecord(**values)
+
+
+def _shown(value: Any) -> Any:
+    """The same without what a terminal would obey: control characters, direction marks. Texts in lists and objects too."""
+    if isinstance(value, str):
+        return "".join(char if char.isprintable() or char == _JOINER else "\N{REPLACEMENT CHARACTER}" for char in value)
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {_shown(key): _shown(item) for key, item in value.items()}
+    return value
 
 
 def _is_text(value: object) -> bool:

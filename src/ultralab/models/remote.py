@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 TAIL: Final = 64 * 1024
 WHOLE: Final = 4 * 1024 * 1024
 """A file up to this size is read whole where a server sends no parts."""
-_FIRST: Final = 64 * 1024
+FIRST: Final = 128 * 1024
+"""Bytes of the first request: the whole header of one of DeepSeek-V3's 163 shards, and of nearly every other shard."""
 _MOST_AHEAD: Final = 4 * 1024 * 1024
 _MOST_AT_ONCE: Final = 16 * 1024 * 1024
-_KEPT: Final = 8 * 1024 * 1024
+_KEPT: Final = 32 * 1024 * 1024
 _USUAL: Final = 64 * 1024 * 1024
 
 
@@ -49,11 +50,39 @@ class Budget:
         )
 
 
+class Kept:
+    """The parts that were fetched last, ``_KEPT`` bytes at most: shared by the files of one bundle, and by threads."""
+
+    def __init__(self) -> None:
+        self._parts: OrderedDict[tuple[object, int], bytes] = OrderedDict()
+        self._size = 0
+        self._lock = threading.Lock()
+
+    def find(self, file: object, at: int) -> tuple[int, bytes] | None:
+        """The part (its start and bytes) of a file in which byte ``at`` lies."""
+        with self._lock:
+            for (owner, start), content in self._parts.items():
+                if owner is file and start <= at < start + len(content):
+                    self._parts.move_to_end((owner, start))
+                    return start, content
+        return None
+
+    def put(self, file: object, start: int, content: bytes) -> None:
+        """Keep a part; those that were used longest ago go."""
+        if not content:
+            return
+        with self._lock:
+            self._size += len(content) - len(self._parts.pop((file, start), b""))
+            self._parts[file, start] = content
+            while len(self._parts) > 1 and self._size > _KEPT:
+                self._size -= len(self._parts.popitem(last=False)[1])
+
+
 class FarFile:
     """One file behind one or several addresses, and the parts of it that were fetched last.
 
-    The ``token`` goes to the first address only; httpx takes it off when a redirect leads to another host. The other
-    addresses are tried in turn when one cannot be reached. ``size`` None is learned from the first answer.
+    The ``token`` of ``realm`` goes to the first address only; httpx takes it off when a redirect leads to another host.
+    The other addresses are tried in turn when one cannot be reached. ``size`` None is learned from the first answer.
     """
 
     def __init__(
@@ -63,17 +92,19 @@ class FarFile:
         *,
         size: int | None = None,
         token: str = "",
+        realm: str = "",
         budget: Budget | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self._client = client
         self._urls = urls
         self._token = token
+        self._realm = realm
         self._budget = budget or Budget(_USUAL)
+        self._kept = kept or Kept()
         self._size = size
         self._answered = 0
         self._etags: dict[str, str] = {}
-        self._kept: OrderedDict[int, bytes] = OrderedDict()
-        self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -83,29 +114,14 @@ class FarFile:
     def size(self) -> int:
         """Bytes. Raises FetchFailed."""
         if self._size is None:
-            self.load(0, _FIRST)
+            self.load(0, FIRST)
         if self._size is None:
             raise failed(self.url, _("does not say how long it is"))
         return self._size
 
     def kept(self, at: int) -> tuple[int, bytes] | None:
         """The kept part (its start and bytes) in which byte ``at`` lies."""
-        with self._lock:
-            for start, content in self._kept.items():
-                if start <= at < start + len(content):
-                    self._kept.move_to_end(start)
-                    return start, content
-        return None
-
-    def keep(self, start: int, content: bytes) -> None:
-        """Keep a part; the one that was used longest ago goes."""
-        if not content:
-            return
-        with self._lock:
-            self._kept[start] = content
-            self._kept.move_to_end(start)
-            while len(self._kept) > 1 and sum(map(len, self._kept.values())) > _KEPT:
-                self._kept.popitem(last=False)
+        return self._kept.find(self, at)
 
     def load(self, start: int, count: int) -> tuple[int, bytes]:
         """Fetch ``count`` bytes from ``start``, or the whole of a small file whose server sends no parts."""
@@ -116,17 +132,17 @@ class FarFile:
         self._agree(part)
         if part.is_whole:
             self._budget.take(max(0, len(part.content) - count), self.url)
-        self.keep(part.start, part.content)
+        self._kept.put(self, part.start, part.content)
         return part.start, part.content
 
     def load_tail(self) -> bool:
         """Fetch the end, where a zip archive has its table; False where the server sends no parts of a large file."""
         self._budget.take(TAIL, self.url)
-        with_parts = ask(self._client, self.url, f"bytes=-{TAIL}", None, TAIL, token=self._token)
+        with_parts = ask(self._client, self.url, f"bytes=-{TAIL}", None, TAIL, token=self._token, realm=self._realm)
         if with_parts is None or with_parts.total is None:
             return False
         self._agree(with_parts)
-        self.keep(with_parts.start, with_parts.content)
+        self._kept.put(self, with_parts.start, with_parts.content)
         return True
 
     def _from_somewhere(self, span: str, start: int, count: int) -> Part:
@@ -134,9 +150,9 @@ class FarFile:
         reasons: list[FetchFailed] = []
         order = (*range(self._answered, len(self._urls)), *range(self._answered))
         for index in (number for number in order for _attempt in range(2)):
-            url = self._urls[index]
+            url, token, realm = (self._urls[index], "", "") if index else (self.url, self._token, self._realm)
             try:
-                part = ask(self._client, url, span, start, count, token="" if index else self._token, whole=WHOLE)
+                part = ask(self._client, url, span, start, count, token=token, realm=realm, whole=WHOLE)
             except FetchFailed as error:
                 if not may_be_elsewhere(error):
                     raise
@@ -209,7 +225,7 @@ class RangedFile(Seekable):
     def __init__(self, far: FarFile) -> None:
         super().__init__(far.size())
         self._far = far
-        self._ahead = _FIRST
+        self._ahead = FIRST
         self._next = -1
         self._start = 0
         self._content = b""
@@ -230,11 +246,11 @@ class RangedFile(Seekable):
         if at == self._next:
             self._ahead = min(2 * self._ahead, _MOST_AHEAD)
         else:
-            self._ahead = _FIRST
+            self._ahead = FIRST
         wanted = max(self._ahead, min(count, _MOST_AT_ONCE))
         start = at
-        if self._size - at < _FIRST and at != self._next:  # an archive is read from its end
-            start = max(0, self._size - _FIRST)
+        if self._size - at < FIRST and at != self._next:  # an archive is read from its end
+            start = max(0, self._size - FIRST)
         start, content = self._far.load(start, wanted + at - start)
         self._next = start + len(content)
         return start, content

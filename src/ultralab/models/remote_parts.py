@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ultralab.kernel.errors import FetchFailed
 from ultralab.kernel.language import _
+from ultralab.models.download.failures import refused
 from ultralab.system import clock
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REFUSED: Final = frozenset({401, 403, 404, 410})
 _LONGEST_SECONDS: Final = 120
 
 
@@ -33,12 +35,20 @@ class Part:
 
 
 def ask(
-    client: httpx.Client, url: str, span: str, start: int | None, count: int, *, token: str = "", whole: int = 0
+    client: httpx.Client,
+    url: str,
+    span: str,
+    start: int | None,
+    count: int,
+    *,
+    token: str = "",
+    realm: str = "",
+    whole: int = 0,
 ) -> Part | None:
     """Ask for ``span`` (``count`` bytes from ``start``; None: counted from the end).
 
     None where the server would send the whole file and it is longer than ``whole`` bytes: nothing more of it is read.
-    Raises FetchFailed.
+    Raises FetchFailed; NotFound and RequestError (no access) in the downloader's words.
     """
     from ultralab.system import http  # httpx
 
@@ -48,8 +58,8 @@ def ask(
     with http.explained(url), client.stream("GET", url, headers=headers) as answer:
         if answer.status_code == 416:
             return _beyond(answer, url, start)
-        if answer.status_code in (401, 403):
-            raise _refused(url, answer.status_code)
+        if answer.status_code in _REFUSED:
+            raise refused(url, answer.status_code, realm=realm, with_token=bool(token))
         answer.raise_for_status()
         if answer.headers.get("content-encoding", "identity") != "identity":
             raise failed(url, _("sends the file packed although it was asked not to"))
@@ -123,12 +133,3 @@ def _body(answer: httpx.Response, url: str, most: int) -> bytes | None:
 def _etag(answer: httpx.Response) -> str:
     etag = str(answer.headers.get("etag", ""))
     return "" if etag.startswith("W/") else etag
-
-
-def _refused(url: str, status: int) -> FetchFailed:
-    return FetchFailed(
-        _("{url} may not be read ({status}).").format(url=url, status=status),
-        hint=_("Log in: the model may ask for an account, or for its terms to be accepted on its page."),
-        url=url,
-        status=status,
-    )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import re
+import time
+
 import pytest
+from rich.console import Console
 
 from ultralab.cli.frame import Request
 from ultralab.cli.outcome import report
 from ultralab.cli.output import console, pairs, table
-from ultralab.cli.progress import progress_for
+from ultralab.cli.progress import Drawn, progress_for
 from ultralab.kernel.errors import Failure, InvalidSpec
+from ultralab.kernel.text import display_width
 
 UNFORESEEN = """\
 Error: Something unforeseen happened: ZeroDivisionError: x
@@ -34,6 +40,19 @@ def test_progress_shows_brackets_as_they_are(capsys: pytest.CaptureFixture[str])
     progress.say(TEXT)
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count(TEXT)) == ("", 2)
+
+
+def test_a_long_label_gives_way_to_rate_and_time() -> None:
+    """A bar is drawn at once, and what it shows of a download fits beside it."""
+    screen = io.StringIO()
+    drawn = Drawn(Console(file=screen, width=80, force_terminal=True, color_system=None), bars=True)
+    with drawn.step("Downloading 下载 " + "a-very-long-name-" * 8, 100 << 30, "bytes") as step:
+        for _block in range(4):
+            step.advance(10 << 30)
+            time.sleep(0.02)  # a rate needs two moments
+    lines = [line for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", screen.getvalue()) if "GiB/s" in line]
+    assert lines
+    assert all("40.0/100.0 GiB" in line and "…" in line and display_width(line) <= 80 for line in lines[-1:])
 
 
 def test_quiet_and_json_show_no_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -204,3 +204,26 @@ def test_the_stamp_of_a_file_just_changed_is_not_kept(library: Library) -> None:
     assert catalog.trusted(stamp, changed + 0.01) == stamp + catalog.UNTRUSTED
     assert catalog.trusted(stamp, changed + 2) == stamp
     assert read_record(path_of(library)) == ONE
+
+
+_READ_ONLY = """
+import subprocess, sys
+from pathlib import Path
+home = Path(sys.argv[1])
+subprocess.run(["mount", "--bind", home, home], check=True)
+subprocess.run(["mount", "-o", "remount,ro,bind", home], check=True)
+from ultralab.models.library import Library, records, remove
+from ultralab.kernel.errors import UltralabError
+library = Library(home)
+print([found.ref for found in records(library)])
+try:
+    remove(library, "tiny:f32")
+except UltralabError as error:
+    print(error.kind, library.metadata.joinpath("tiny--f32.json").exists())
+"""
+
+
+def test_a_lab_on_a_read_only_disk_can_be_looked_at(library: Library) -> None:
+    command = ["unshare", "--mount", sys.executable, "-c", _READ_ONLY, str(library.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("['tiny:f32']\nFileAccess True\n", "")

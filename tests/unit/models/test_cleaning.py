@@ -19,14 +19,15 @@ import pytest
 from tests.unit.models.test_catalog import ONE
 
 from ultralab.kernel.errors import FetchFailed
-from ultralab.models.cleaning import Rules, apply, log_of, low_space_finding, rules_for, standing
+from ultralab.models.cleaning import Rules, apply, low_space_finding, rules_for, standing
 from ultralab.models.leftovers import candidates, free_space, from_far, remnants
 from ultralab.models.library import Library, model_path, records
 from ultralab.models.prune import Proposal, proposals
 from ultralab.models.records import write_record
+from ultralab.models.store.acts import log_of
 from ultralab.models.tags import tag
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
-from ultralab.system import clock
+from ultralab.system import clock, locks
 
 
 @pytest.fixture
@@ -380,6 +381,20 @@ def test_a_full_disk_keeps_nobody_from_deleting(tmp_path: Path) -> None:
     command = ["unshare", "--mount", sys.executable, "-c", _FULL, str(place), str(root)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("28\n['', '']\n[] ['one:f32', 'two:f32']\n", "")
+
+
+def test_a_copy_that_is_being_moved_stays(library: Library) -> None:
+    copy = library.partial / f"{'ab' * 32}.move"
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"x" * 9000)
+    os.utime(copy, (1, 1))
+    (proposal,) = offered(library)
+    with locks.exclusive(library.lock("move-ab"), "moving"):
+        (act,) = apply(library, [proposal])
+        assert "busy" in act.error
+    assert copy.exists()
+    (act,) = apply(library, [proposal])
+    assert (act.error, copy.exists()) == ("", False)
 
 
 def test_low_space_tells_what_could_go(library: Library) -> None:

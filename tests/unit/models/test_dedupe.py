@@ -110,7 +110,7 @@ def test_another_disk_gets_a_link_where_its_tool_follows_one(
     made = make(library, Place("lmstudio", other_disk / "lm"), Place("hf", other_disk / "hub", links=False))
     assert made.saved_bytes == 2_500_000
     assert [left for left in made.left if left.path.name == "big"] == [
-        Left(other_disk / "hub/blobs/big", "It is on another disk, and hf may delete what a link leads to.")
+        Left(other_disk / "hub/blobs/big", "It is on another disk, and hf may delete what a link leads to.", 2_500_000)
     ]
     [result] = apply(library, made)
     assert result.way == "symlink"
@@ -167,7 +167,7 @@ def test_a_file_in_use_or_changed_is_left(library: Library, tmp_path: Path) -> N
     with one.open("r+b"):
         made = make(library, Place("x", tmp_path / "a"))
         if sys.platform == "linux":
-            assert made.left == (Left(one, "A program has it open for writing."),)
+            assert made.left == (Left(one, "A program has it open for writing.", 2_500_000),)
     made = make(library, Place("x", tmp_path / "a"))
     assert made.saved_bytes == 5_000_000
     with two.open("r+b") as stream:

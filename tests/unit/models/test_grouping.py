@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ultralab.kernel.errors import RequestError, Unsupported
-from ultralab.models.grouping import Group, Sized, choose, group_of, groups
+from ultralab.models.grouping import Group, Sized, choose, group_of, groups, with_companions
 from ultralab.models.sources.patterns import select
 
 GB = 1_000_000_000
@@ -193,3 +193,15 @@ def test_no_file_is_in_two_models_of_gguf_and_the_order_of_the_list_says_nothing
 def test_a_long_hostile_list_is_grouped_at_once() -> None:
     names = [f"{'a' * (number % 150)}-{number:05d}-of-99999.gguf" for number in range(20_000)]
     assert sum(len(group.names) for group in groups(sized(*names))) == 20_000
+
+
+def test_weights_asked_for_by_name_bring_what_they_need() -> None:
+    names = ["README.md", "config.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors",
+             "model-00002-of-00002.safetensors", "model.fp16.safetensors", "tokenizer.json", "picture.png",
+             "other/config.json", "Tiny-Q4_0.gguf"]  # fmt: skip
+    small = ["README.md", "config.json", "tokenizer.json"]
+    assert set(with_companions(names, ["model.fp16.safetensors"])) == {*small, "model.fp16.safetensors"}
+    assert set(with_companions(names, names[3:5])) == {*small, *names[2:5]}
+    assert with_companions(names, ["Tiny-Q4_0.gguf"]) == ("Tiny-Q4_0.gguf",)
+    assert with_companions(names, []) == ()
+    assert with_companions(names, names) == tuple(names)

@@ -78,3 +78,12 @@ def test_no_known_format(tmp_path: Path) -> None:
     assert "gguf, pytorch" in caught.value.hint
     with pytest.raises(NotFound):
         choose_format(Bundle("x", ()), FORMATS)
+
+
+def test_a_folder_with_two_quantizations_names_both(tmp_path: Path) -> None:
+    one, other = written(tmp_path / "m.Q4_0.gguf"), written(tmp_path / "m.Q8_0.gguf")
+    with pytest.raises(Unsupported, match="several models") as caught:
+        inspect(from_path(tmp_path), FORMATS)
+    assert caught.value.data["files"] == [one.name, other.name]
+    assert f"{one.name} (" in caught.value.hint
+    assert f"{other.name} (" in caught.value.hint

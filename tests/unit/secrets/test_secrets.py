@@ -228,6 +228,16 @@ def test_whose_token_comes_first(in_file: Secrets, monkeypatch: pytest.MonkeyPat
     assert token_for(in_file, "github") == "first"
 
 
+@pytest.mark.parametrize("bad", ["hf_se\ncret", "hf_se cret", "密码secret"])
+def test_what_no_header_can_carry_is_refused_unsaid(
+    in_file: Secrets, monkeypatch: pytest.MonkeyPatch, bad: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", bad)
+    with pytest.raises(RequestError, match="HF_TOKEN") as caught:
+        token_for(in_file, "hf")
+    assert "cret" not in f"{caught.value} {caught.value.hint} {caught.value.data}"
+
+
 def test_the_hub_s_own_login_comes_last(tmp_path: Path) -> None:
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf/token").write_text("hf_from_login\n")

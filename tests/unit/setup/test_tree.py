@@ -20,7 +20,11 @@ from ultralab.setup.tree import Created, create_lab, doctor_checks, documents
 
 LANGUAGES = ("en", "zh_CN")
 COMMANDS = {"init", "machine", "models", "experiments", "run", "demo", "doctor", "selftest", "config", "plugins"}
-VERBS = {"models": {"pull", "list", "show"}, "experiments": {"run", "list", "show", "report"}, "config": {"list"}}
+VERBS = {
+    "models": {"inspect", "pull", "adopt", "list", "show", "tag", "prune"},
+    "experiments": {"run", "list", "show", "report"},
+    "config": {"list"},
+}
 TREE = {
     "README.md", "prd.md", "architecture.md", "setup_guide.md", "maintenance.md", "docs_changelog.md",
     "environments/README.md", "environments/templates/README.md", "models/README.md", "models/catalog.md",

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ultralab.kernel.errors import Busy, FileAccess
 from ultralab.system import clock
-from ultralab.system.locks import exclusive
+from ultralab.system.locks import exclusive, sweep
 
 HOLDER = (
     "import sys; from pathlib import Path; from ultralab.system.locks import exclusive\n"
@@ -87,3 +88,48 @@ def test_everybody_has_a_turn(tmp_path: Path) -> None:
     crowd = [subprocess.Popen([sys.executable, "-c", adder, str(tmp_path)]) for _ in range(6)]
     assert [one.wait(60) for one in crowd] == [0] * 6
     assert (tmp_path / "number").read_text() == "60"
+
+
+SHARER = (
+    "import sys; from pathlib import Path; from ultralab.system.locks import shared\n"
+    "print('waits', flush=True)\n"
+    "with shared(Path(sys.argv[1])): print('has', flush=True); sys.stdin.readline()\n"
+)
+
+
+def test_lock_files_that_nobody_holds_are_swept(tmp_path: Path) -> None:
+    for name in ("idle", "held"):
+        with exclusive(tmp_path / f"{name}.lock", "the thing"):
+            pass
+    (tmp_path / "no-lock").write_text("x")
+    with holder(tmp_path / "held.lock") as other:
+        sweep(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["held.lock", "no-lock"]
+        assert other.stdin is not None
+        other.stdin.close()
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["no-lock"]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_whoever_waited_for_a_swept_file_has_the_new_one(tmp_path: Path, together: bool) -> None:
+    path = tmp_path / "lock"
+    waiter = SHARER if together else HOLDER.replace("with", "print('waits', flush=True)\nwith").replace("held", "has")
+    with exclusive(path, "the thing"):
+        other = subprocess.Popen(
+            [sys.executable, "-c", waiter, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"waits\n"
+        while together and not _opened(path, other.pid):  # the other kind looks again and again
+            pass
+        path.unlink()
+    with other:
+        assert other.stdout.readline() == b"has\n"
+        with pytest.raises(Busy), exclusive(path, "the thing", timeout=0):
+            pass
+        other.communicate(b"\n")
+
+
+def _opened(path: Path, pid: int) -> bool:
+    return any(str(path) == opened.path for opened in psutil.Process(pid).open_files())

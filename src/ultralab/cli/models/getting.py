@@ -97,6 +97,8 @@ def pull(
     if dry_run:
         plan = verbs.plan_pull(lab, source, progress, name=name, variant=variant, volume=volume)
         show(request, plan_data(plan), lambda console: console.print(pairs(_plan_rows(plan))))
+        if plan.obstacle is not None:
+            raise plan.obstacle
         return
 
     def tell(plan: PullPlan) -> None:
@@ -126,6 +128,7 @@ def plan_data(plan: PullPlan) -> dict[str, Any]:
         "volume": plan.volume.name,
         "free_bytes": plan.free,
         "in_library": plan.here.ref if plan.here else None,
+        "obstacle": plan.obstacle.message if plan.obstacle else None,
         "model": to_data(plan.inspection) if plan.inspection else None,
         "unread": plan.unread or None,
         "fit": None
@@ -184,4 +187,6 @@ def _disk_line(plan: PullPlan) -> str:
     line = _("volume {name}, {free} free").format(name=plan.volume.name, free=format_bytes(plan.free))
     if needed is None:
         return line
-    return line + ", " + _("{size} after it").format(size=format_bytes(max(0, plan.free - needed)))
+    if needed > plan.free:
+        return line + ", " + _("{size} missing").format(size=format_bytes(needed - plan.free))
+    return line + ", " + _("{size} after it").format(size=format_bytes(plan.free - needed))

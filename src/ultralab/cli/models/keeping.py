@@ -68,9 +68,8 @@ def verify(request: Request, model: str | None) -> None:
         for verdict in verdicts
     ]
     show(request, data, draw)
-    bad = [problem for verdict in verdicts for problem in verdict.problems]
-    if bad:
-        raise click.exceptions.Exit(max(problem.exit_status for problem in bad if problem.exit_status < 3))
+    if any(verdict.problems for verdict in verdicts):
+        raise SystemExit(1)
 
 
 @click.command(
@@ -94,8 +93,15 @@ def remove(request: Request, model: str, yes: bool) -> None:
     question = _("Remove {ref} ({size})?").format(ref=record.ref, size=format_bytes(record.size))
     _require_yes(request, question, yes)
     removed = model_storage.remove(lab, record.ref)
-    said = _("{ref} is no longer in the library. {back}").format(ref=record.ref, back=removed.back)
-    show(request, {**to_data(record), "freed": removed.freed}, lambda console: console.print(said, soft_wrap=True))
+
+    def draw(console: Any) -> None:
+        said = _("{ref} is no longer in the library; {size} were freed.")
+        console.print(said.format(ref=record.ref, size=format_bytes(removed.freed)), soft_wrap=True)
+        for line in (*removed.stays, _("To get it back: {back}").format(back=removed.back)):
+            console.print(line, soft_wrap=True)
+
+    data = {**to_data(record), "freed": removed.freed, "back": removed.back, "stays": list(removed.stays)}
+    show(request, data, draw)
 
 
 def _require_yes(request: Request, question: str, yes: bool) -> None:
@@ -104,7 +110,7 @@ def _require_yes(request: Request, question: str, yes: bool) -> None:
     if request.json or not sys.stdin.isatty():
         raise RequestError(_("Nothing is deleted without a yes."), hint=_("Add --yes."))
     if not click.confirm(question, err=True):
-        raise click.exceptions.Exit(1)
+        raise SystemExit(1)
 
 
 @click.command(
@@ -155,25 +161,36 @@ def prune(
 
 
 def _show_acts(request: Request, acts: Sequence[Act]) -> None:
-    from ultralab.cli.output import show, table
+    from rich.padding import Padding
 
-    rows = table(_("Deleted"), _("Freed"), _("How to get it back"), numbers=(1,))
-    for act in acts:
-        rows.add_row(act.what, "–" if act.error else format_bytes(act.freed), act.error or act.back)
+    from ultralab.cli.output import show
+
     data = [
         {"what": act.what, "freed": act.freed, "why": act.why, "back": act.back, "error": act.error or None}
         for act in acts
     ]
-    show(request, data, lambda console: console.print(rows if acts else _("Nothing was deleted.")))
+
+    def draw(console: Any) -> None:
+        for act in acts:
+            if act.error:
+                console.print(_("{what}  was not deleted").format(what=act.what), soft_wrap=True)
+                console.print(Padding(act.error, (0, 0, 0, 4)))
+                continue
+            console.print(_("{what}  {size} freed").format(what=act.what, size=format_bytes(act.freed)), soft_wrap=True)
+            console.print(Padding(_("To get it back: {back}").format(back=act.back), (0, 0, 0, 4)))
+        if not any(not act.error for act in acts):
+            console.print(_("Nothing was deleted."))
+
+    show(request, data, draw)
+    if any(act.error for act in acts):
+        raise SystemExit(1)
 
 
 def _show_proposals(request: Request, found: Sequence[Proposal]) -> None:
-    from ultralab.cli.output import show, table
+    from rich.padding import Padding
 
-    rows = table(_("What"), _("Frees"), _("Why"), _("How to get it back"), numbers=(1,))
-    rows.columns[0].no_wrap = True
-    for one in found:
-        rows.add_row(one.what, format_bytes(one.freed), one.reason, one.back or "–")
+    from ultralab.cli.output import show
+
     total = sum(one.freed for one in found)
     data = [
         {
@@ -193,7 +210,11 @@ def _show_proposals(request: Request, found: Sequence[Proposal]) -> None:
         if not found:
             console.print(_("Nothing to propose."))
             return
-        console.print(rows)
+        for one in found:
+            console.print(f"{one.what}  {format_bytes(one.freed)}", soft_wrap=True)
+            for line in (one.reason, _("To get it back: {back}").format(back=one.back) if one.back else ""):
+                if line:
+                    console.print(Padding(line, (0, 0, 0, 4)))
         said = _("Together {size}. Nothing was deleted; --yes deletes it.").format(size=format_bytes(total))
         console.print(said, soft_wrap=True)
 

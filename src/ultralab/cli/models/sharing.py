@@ -109,7 +109,7 @@ def dedupe(request: Request, folders: tuple[Path, ...], min_size: str, yes: bool
     done = model_sharing.dedupe(opened(request), folders, min_size, progress_for(request), share=yes)
     rows = table(_("File"), _("Size"), _("What"), numbers=(1,))
     for one in done.files:
-        rows.add_row(one.path, format_bytes(one.size), one.what)
+        rows.add_row(one.path, format_bytes(one.size) if one.size else "–", one.what)
 
     def draw(console: Any) -> None:
         if done.files:
@@ -120,6 +120,8 @@ def dedupe(request: Request, folders: tuple[Path, ...], min_size: str, yes: bool
             said = _("{size} ({bytes} bytes) can be freed; --yes does it.").format(
                 size=format_bytes(done.saved), bytes=done.saved
             )
+        elif done.files:
+            said = _("Nothing can be shared now: the reasons are above.")
         else:
             said = _("Nothing lies on the disk twice.")
         console.print(said, soft_wrap=True)
@@ -128,7 +130,10 @@ def dedupe(request: Request, folders: tuple[Path, ...], min_size: str, yes: bool
         "saved_bytes": done.saved,
         "already_shared_bytes": done.already_shared,
         "shared": done.shared,
-        "files": [{"path": one.path, "size": one.size, "keeper": one.keeper, "what": one.what} for one in done.files],
+        "files": [
+            {"path": one.path, "size": one.size, "keeper": one.keeper or None, "state": one.state, "what": one.what}
+            for one in done.files
+        ],
     }
     show(request, data, draw)
 

@@ -121,7 +121,8 @@ def _trouble(
     if verdict is Verdict.WRONG_PART:
         return TryAgain(failed(url, _("sent another part than it was asked for")))
     if verdict is Verdict.REFUSED:
-        return refused(order.remote, url, head.status, with_token="Authorization" in order.headers(url))
+        with_token = "Authorization" in order.headers(url)
+        return refused(url, head.status, realm=order.remote.realm, with_token=with_token)
     return busy(url, answer) if verdict is Verdict.BUSY else answered(url, head.status)
 
 

@@ -47,8 +47,8 @@ def answered(url: str, status: int) -> FetchFailed:
     )
 
 
-def refused(remote: RemoteFile, url: str, status: int, *, with_token: bool) -> UltralabError:
-    """The error for 401, 403, 404 and 410."""
+def refused(url: str, status: int, *, realm: str, with_token: bool) -> UltralabError:
+    """The error for 401, 403, 404 and 410. ``realm`` is whose token ``url`` may be given, ``with_token`` that it was."""
     if status in (404, 410):
         return NotFound(
             _("{url} does not exist (answer {status}).").format(url=url, status=status),
@@ -58,7 +58,7 @@ def refused(remote: RemoteFile, url: str, status: int, *, with_token: bool) -> U
         )
     if with_token:
         hint = _("The token for {realm} gives no access: accept the model's terms on its page, or use another token.")
-    elif remote.realm:
+    elif realm:
         hint = _("Give a token for {realm}; some models ask besides that you accept their terms on their page.")
     else:
         hint = _(
@@ -66,7 +66,7 @@ def refused(remote: RemoteFile, url: str, status: int, *, with_token: bool) -> U
         )
     return RequestError(
         _("{url} refuses access (answer {status}).").format(url=url, status=status),
-        hint=hint.format(realm=remote.realm),
+        hint=hint.format(realm=realm),
         url=url,
         status=status,
     )

@@ -36,7 +36,8 @@ def require_success(order: Order, address: str, head: Head, answer: httpx.Respon
     if verdict is Verdict.BUSY:
         raise busy(address, answer)
     if verdict is Verdict.REFUSED:
-        raise refused(order.remote, address, head.status, with_token="Authorization" in order.headers(address))
+        with_token = "Authorization" in order.headers(address)
+        raise refused(address, head.status, realm=order.remote.realm, with_token=with_token)
     if verdict is not None:
         raise answered(address, head.status)
 

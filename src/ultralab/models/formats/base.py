@@ -9,6 +9,7 @@ from typing import IO, Final, Protocol
 
 from ultralab.kernel.errors import Unsupported
 from ultralab.kernel.language import _
+from ultralab.kernel.units import format_bytes
 from ultralab.planner.types import ModelShape
 
 
@@ -41,6 +42,19 @@ def too_many(where: str, limit: int) -> Unsupported:
     """The error for a header that lists more tensors than the limit."""
     return Unsupported(
         _("{path} has too many tensors: more than {limit}.").format(path=where, limit=limit),
+        hint=_("Raise the setting {setting} if you trust the file.").format(setting="models.max_tensors"),
+        path=where,
+        limit=limit,
+        setting="models.max_tensors",
+    )
+
+
+def too_long(where: str, size: int, limit: int) -> Unsupported:
+    """The error for a header of ``size`` bytes, far more than ``limit`` tensors take."""
+    return Unsupported(
+        _("{path} has a header of {size}, far more than {limit} tensors need.").format(
+            path=where, size=format_bytes(size), limit=limit
+        ),
         hint=_("Raise the setting {setting} if you trust the file.").format(setting="models.max_tensors"),
         path=where,
         limit=limit,

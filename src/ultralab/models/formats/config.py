@@ -52,7 +52,11 @@ _SPECIAL: Final = (
 
 @dataclass(frozen=True)
 class Config:
-    """The facts; 0, empty or ``unknown`` where the file does not say. ``raw`` is the file, ``text`` its language part."""
+    """The facts; 0, empty or ``unknown`` where the file does not say. ``raw`` is the file, ``text`` its language part.
+
+    ``predicting``: how the names of tensors begin that only serve to predict several tokens at once (DeepSeek's layers
+    behind the last, ``num_nextn_predict_layers``).
+    """
 
     raw: Mapping[str, object]
     text: Mapping[str, object]
@@ -70,6 +74,7 @@ class Config:
     experts_used: int
     dtype: str
     attention: str
+    predicting: tuple[str, ...] = ()
 
     @property
     def used_share(self) -> float:
@@ -103,16 +108,38 @@ def config_of(raw: Mapping[str, object], where: str) -> Config:
         value_dim=numbers.first(("v_head_dim",)) or head_dim,
         intermediate=numbers.first(_INNER),
         vocabulary=numbers.first(("vocab_size",)),
-        context=numbers.first(_CONTEXT),
+        context=max(numbers.first(_CONTEXT), _stretched(text)),
         experts=numbers.first(_EXPERTS),
         experts_used=numbers.first(_USED),
         dtype=_dtype(text) or _dtype(raw),
         attention="grouped" if kv_heads and _is_grouped(raw, text) else "unknown",
+        predicting=_predicting(numbers),
     )
 
 
+def _predicting(numbers: _Numbers) -> tuple[str, ...]:
+    layers, more = numbers.first(_LAYERS), numbers.first(("num_nextn_predict_layers",))
+    return tuple(f"model.layers.{layer}." for layer in range(layers, layers + more)) if layers and more <= 16 else ()
+
+
+def _stretched(text: Mapping[str, object]) -> int:
+    """The context that YaRN stretches a model to: its factor times the original length (transformers' rope parameters).
+
+    Other ways of scaling (linear, llama3, longrope) already have their result in ``max_position_embeddings``.
+    """
+    for key in ("rope_scaling", "rope_parameters"):
+        said = text.get(key)
+        if isinstance(said, Mapping) and said.get("rope_type", said.get("type")) == "yarn":
+            factor, original = said.get("factor"), said.get("original_max_position_embeddings")
+            if not isinstance(factor, int | float) or not isinstance(original, int):
+                continue
+            if 1 <= factor <= 4096 and 0 < original < 2**24:
+                return int(factor * original)
+    return 0
+
+
 def _says_layers(part: Mapping[str, object]) -> bool:
-    return any(name in part for name in (*_LAYERS, *_HIDDEN))
+    return any(name in part for name in (*_LAYERS, *_HIDDEN, *_CONTEXT))
 
 
 def _architecture(raw: Mapping[str, object], text: Mapping[str, object]) -> str:

@@ -43,6 +43,12 @@ KEPT_NUMBERS: Final = 262_144
 
 _LEAST_ENTRY: Final = 8 + 1 + 4 + 1
 _LEAST_TENSOR: Final = 8 + 4 + 4 + 8
+_REST: Final = tuple(struct.Struct(f"<{dimensions}qIQ") for dimensions in range(MAX_DIMENSIONS + 1))
+"""Of a tensor: its sides, its type, its offset."""
+
+_SHARE: Final = 4
+_ALWAYS: Final = 4096
+"""GGUF stacks experts, so models have some thousand tensors: a quarter of a large limit is read, in less than a second."""
 
 Value = str | int | float | bool
 
@@ -117,8 +123,9 @@ def read_gguf(source: Path | Item, limits: Limits = USUAL_LIMITS, *, weights: bo
 def _read(cursor: Cursor, limits: Limits, *, weights: bool) -> GgufHeader:
     version = _read_version(cursor)
     tensor_count = _count(cursor, _("the number of tensors"), _LEAST_TENSOR)
-    if tensor_count > limits.tensors:
-        raise too_many(cursor.where, limits.tensors)
+    most = max(limits.tensors // _SHARE, min(limits.tensors, _ALWAYS))
+    if tensor_count > most:
+        raise too_many(cursor.where, most)
     at = cursor.position
     key_count = _count(cursor, _("the number of keys"), _LEAST_ENTRY)
     if key_count > MAX_KEYS:
@@ -220,13 +227,25 @@ def _checked_alignment(cursor: Cursor, kind: int, value: Value | None, at: int) 
 def _read_tensors(cursor: Cursor, count: int, alignment: int, *, weights: bool) -> tuple[TensorInfo, ...]:
     listed: list[tuple[str, tuple[int, ...], TensorType, int, int]] = []
     seen: set[str] = set()
-    for index in range(count):
+    shapes: dict[tuple[int, ...], tuple[int, ...]] = {}  # a model has few, and many tensors of each
+    what = _("the list of tensors")
+    for _index in range(count):
         at = cursor.position
-        name = _tensor_name(cursor, index, seen)
-        shape = _tensor_shape(cursor, name)
-        kind = _tensor_type(cursor, name, shape)
-        offset = cursor.number("<Q", _("the offset of {name}").format(name=name))
-        listed.append((name, shape, kind, offset, at))
+        name = cursor.text(what)
+        if name in seen or len(name.encode()) > MAX_NAME_BYTES:
+            raise _misnamed(cursor, name, at)
+        seen.add(name)
+        dimensions = cursor.number("<I", what)
+        if dimensions > MAX_DIMENSIONS:
+            raise cursor.damaged(_("{name} has {count} dimensions").format(name=printable(name), count=dimensions), at)
+        *sides, code, offset = _REST[dimensions].unpack(cursor.take(8 * dimensions + 12, what))
+        shape = tuple(sides)
+        if shape not in shapes:
+            shapes[shape] = _checked_shape(cursor, name, shape, at)
+        kind = TENSOR_TYPES.get(code)
+        if kind is None or (shape[0] if shape else 1) % kind.block:
+            raise _mistyped(cursor, name, shape, code, at)
+        listed.append((name, shapes[shape], kind, offset, at))
     data = _aligned(cursor.position, alignment)
     tensors: list[TensorInfo] = []
     expected = 0
@@ -241,50 +260,37 @@ def _read_tensors(cursor: Cursor, count: int, alignment: int, *, weights: bool) 
     return tuple(tensors)
 
 
-def _tensor_name(cursor: Cursor, index: int, seen: set[str]) -> str:
-    at = cursor.position
-    name = cursor.text(_("the name of tensor {index}").format(index=index))
+def _misnamed(cursor: Cursor, name: str, at: int) -> FileDamaged:
     shown = printable(name, 100)
     if len(name.encode()) > MAX_NAME_BYTES:
-        raise cursor.damaged(
+        return cursor.damaged(
             _("the tensor name {name!r} is longer than {most} bytes").format(name=shown, most=MAX_NAME_BYTES), at
         )
-    if name in seen:
-        raise cursor.damaged(_("the tensor {name!r} appears twice").format(name=shown), at)
-    seen.add(name)
-    return name
+    return cursor.damaged(_("the tensor {name!r} appears twice").format(name=shown), at)
 
 
-def _tensor_shape(cursor: Cursor, name: str) -> tuple[int, ...]:
-    at = cursor.position
-    what = _("the shape of {name}").format(name=printable(name))
-    dimensions = cursor.number("<I", what)
-    if dimensions > MAX_DIMENSIONS:
-        raise cursor.damaged(_("{name} has {count} dimensions").format(name=printable(name), count=dimensions), at)
-    shape: tuple[int, ...] = struct.unpack(f"<{dimensions}q", cursor.take(8 * dimensions, what))
+def _checked_shape(cursor: Cursor, name: str, shape: tuple[int, ...], at: int) -> tuple[int, ...]:
     elements = 1
     for side in shape:
         elements *= side
         if side < 0 or elements >= 2**63:
+            what = _("the shape of {name}").format(name=printable(name))
             raise cursor.damaged(_("{what} is impossible: {shape}").format(what=what, shape=list(shape)), at)
     return shape
 
 
-def _tensor_type(cursor: Cursor, name: str, shape: tuple[int, ...]) -> TensorType:
-    at = cursor.position
-    code = cursor.number("<I", _("the type of {name}").format(name=printable(name)))
+def _mistyped(cursor: Cursor, name: str, shape: tuple[int, ...], code: int, at: int) -> FileDamaged:
     kind = TENSOR_TYPES.get(code)
     if kind is None:
-        raise cursor.damaged(_("{name} has the unknown tensor type {code}").format(name=printable(name), code=code), at)
-    row = shape[0] if shape else 1
-    if row % kind.block:
-        raise cursor.damaged(
-            _("{name} has rows of {row} numbers, which {type} cannot pack (blocks of {block})").format(
-                name=printable(name), row=row, type=kind.name, block=kind.block
-            ),
-            at,
+        return cursor.damaged(
+            _("{name} has the unknown tensor type {code}").format(name=printable(name), code=code), at
         )
-    return kind
+    return cursor.damaged(
+        _("{name} has rows of {row} numbers, which {type} cannot pack (blocks of {block})").format(
+            name=printable(name), row=shape[0] if shape else 1, type=kind.name, block=kind.block
+        ),
+        at,
+    )
 
 
 def _misplaced(name: str, offset: int, expected: int, alignment: int) -> str:

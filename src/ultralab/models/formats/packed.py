@@ -6,6 +6,7 @@ The sizes follow from the tensors themselves and are checked against what the co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from sys import intern
 from typing import Final
 
 from ultralab.kernel.errors import FileDamaged
@@ -26,7 +27,7 @@ def grouped(tensors: Iterable[Tensor]) -> dict[str, dict[str, Tensor]]:
     layers: dict[str, dict[str, Tensor]] = {}
     for tensor in tensors:
         layer, _dot, part = tensor.name.rpartition(".")
-        layers.setdefault(layer, {})[part] = tensor
+        layers.setdefault(layer, {})[intern(part)] = tensor
     return layers
 
 

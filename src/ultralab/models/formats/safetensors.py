@@ -12,6 +12,7 @@ from ultralab.models.formats.directory import kind_of
 from ultralab.models.formats.safetensors_files import read_weights
 from ultralab.models.formats.safetensors_scan import Tensor
 from ultralab.models.formats.shaped import header_of
+from ultralab.models.formats.stored import storing_of
 from ultralab.models.formats.tally import Tally, Weight
 
 
@@ -27,15 +28,21 @@ class SafeTensors:
     def read_header(self, bundle: Bundle) -> ModelHeader:
         """Read every file's header. Raises as :class:`ultralab.models.formats.base.Format` says."""
         config = read_config(bundle)
-        tallies, items, metadata = read_weights(bundle, _count)
+        storing = storing_of(config)
+        weights = storing.weights if storing else _plain
+
+        def count(tensors: Iterator[Tensor]) -> Tally:
+            return Tally(beside=config.predicting).add(weights(tensors))
+
+        tallies, items, metadata = read_weights(bundle, count)
         tally = reduce(Tally.join, tallies)
         return header_of(
             self.name, bundle, config, tally, items, quantization=tally.dominant, metadata=metadata
         )  # fmt: skip
 
 
-def _count(tensors: Iterator[Tensor]) -> Tally:
-    return Tally().add(Weight(one.name, one.dtype, one.elements, one.size, len(one.shape) > 1) for one in tensors)
+def _plain(tensors: Iterator[Tensor]) -> Iterator[Weight]:
+    return (Weight(name, dtype, elements, size, len(shape) > 1) for name, dtype, shape, elements, _, size in tensors)
 
 
 FORMAT: Final = SafeTensors()

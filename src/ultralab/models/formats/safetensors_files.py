@@ -49,42 +49,43 @@ def read_weights(
 
 
 class _Reader:
-    """One file: counts its tensors and their bytes while they are folded."""
+    """One file: its tensors are counted while they are folded."""
 
     def __init__(self, item: Item, bundle: Bundle, index: Index | None, number: int) -> None:
         self._item = item
         self._bundle = bundle
-        self._places = index.places if index else None
+        self._index = index
         self._number = number
         self._several = index is None and len(bundle.items) > 1
         self.count = 0
-        self.size = 0
         self.names: set[int] = set()
         self.metadata: Mapping[str, str] = {}
 
     def run(self, fold: Callable[[Iterator[Tensor]], T]) -> T:
         with self._item.open() as stream:
             header = Header(self._item, stream, self._bundle.limits)
-            folded = fold(self._told(header.tensors()))
+            if self._index is not None:
+                folded = fold(self._placed(header.tensors(), self._index))
+            else:
+                folded = fold(self._named(header.tensors()) if self._several else header.tensors())
+                self.count = header.count
         self.metadata = header.metadata
         return folded
 
-    def _told(self, tensors: Iterator[Tensor]) -> Iterator[Tensor]:
+    def _placed(self, tensors: Iterator[Tensor], index: Index) -> Iterator[Tensor]:
         for tensor in tensors:
-            if self._places is not None and self._places.get(tensor.name) != self._number:
-                continue  # a copy, or nobody's: loaders do not ask for it here
-            self.count += 1
-            self.size += tensor.size
-            if self._several:
-                self.names.add(hash(tensor.name))
+            if index.place(tensor.name) == self._number:  # else a copy, or nobody's: loaders do not ask for it here
+                self.count += 1
+                yield tensor
+
+    def _named(self, tensors: Iterator[Tensor]) -> Iterator[Tensor]:
+        for tensor in tensors:
+            self.names.add(hash(tensor.name))
             yield tensor
 
 
 def _require_all(index: Index, items: tuple[Item, ...], readers: list[_Reader]) -> None:
-    wanted = [0] * len(items)
-    for number in index.places.values():
-        wanted[number] += 1
-    for item, reader, count in zip(items, readers, wanted, strict=True):
+    for item, reader, count in zip(items, readers, index.counts(), strict=True):
         if reader.count != count:
             raise damaged(
                 item,

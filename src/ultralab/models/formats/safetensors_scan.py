@@ -19,7 +19,7 @@ from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 from ultralab.kernel.units import format_bytes
-from ultralab.models.formats.base import Item, Limits, too_many
+from ultralab.models.formats.base import Item, Limits, too_long, too_many
 from ultralab.models.formats.safetensors_layout import Layout
 from ultralab.models.formats.safetensors_odd import LONGEST, STRING, Odd, skip_value
 from ultralab.models.formats.safetensors_types import BITS, HEADER_LIMIT
@@ -33,6 +33,12 @@ _AHEAD: Final = 64 * 1024
 _LONGEST_ENTRY: Final = 1024 * 1024
 _LONGEST_PAIR: Final = 16 * 1024 * 1024
 _KEPT_METADATA: Final = 1024 * 1024
+_MOST_METADATA: Final = 16 * 1024 * 1024
+_MOST_PAIRS: Final = 100_000
+_PER_TENSOR: Final = 160
+"""Bytes of a header for each tensor of the limit: real ones take about 130, so that time stays bounded too."""
+
+_LEAST_BOUND: Final = 32 * 1024 * 1024
 
 _W = rb"[ \t\r\n]*+"
 _N = rb"(?:0|[1-9][0-9]{0,19})"
@@ -58,6 +64,7 @@ _NULL: Final = _pattern(rb"null%W([,}])")
 _NEXT: Final = _pattern(rb"%W([,}])")
 _SPACE: Final = _pattern(rb"%W")
 _COUNTED: Final = b'"data_offsets"'
+_MOST_KINDS: Final = 4096
 
 
 class Tensor(NamedTuple):
@@ -71,14 +78,24 @@ class Tensor(NamedTuple):
     size: int
 
 
+class _Kind(NamedTuple):
+    """What a type and a shape come to. A model has few, and many tensors of each."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    elements: int
+    size: int
+
+
 class Header:
     """The header of one open file. ``tensors`` may be taken once, to its end: the last checks come there.
 
-    ``metadata`` fills while they are taken; it holds at most 1 MiB of text.
+    ``metadata`` fills while they are taken (it holds at most 1 MiB of text); then ``count`` is how many there were.
     """
 
     def __init__(self, item: Item, stream: IO[bytes], limits: Limits) -> None:
         self.metadata: dict[str, str] = {}
+        self.count = 0
         self._item = item
         self._stream = stream
         self._limits = limits
@@ -86,6 +103,8 @@ class Header:
         self._at = 0
         self._start = 8  # where in the file the buffer begins
         self._kept = 0
+        self._pairs = 0
+        self._has_metadata = False
         self._odd = Odd(self.damaged)
         self._left = self._length()
         self._data = item.size - 8 - self._left
@@ -106,26 +125,17 @@ class Header:
         """Every tensor, in the header's order. Raises FileDamaged, Unsupported (see :class:`Limits`)."""
         self._refuse_too_many()
         layout = Layout(self._data, self.damaged)
-        known: dict[bytes, tuple[tuple[int, ...], int]] = {}  # a model has few shapes, and many tensors of each
-        for name, dtype, dimensions, start, end in self._entries():
-            if isinstance(dimensions, bytes):
-                found = known.get(dimensions)
-                if found is None:
-                    shape = self._shape(dimensions)
-                    found = shape, self._elements(name, shape)
-                    if len(known) < 4096:
-                        known[dimensions] = found
-            else:
-                found = dimensions, self._elements(name, dimensions)
-            shape, elements = found
-            bits = BITS.get(dtype)
-            if bits is None or elements * bits != (end - start) * 8 or elements * bits >= 2**64:
+        most = self._limits.tensors
+        for name, kind, start, end in self._entries():
+            dtype, shape, elements, size = kind
+            if end - start != size:
                 raise self._misfit(name, dtype, shape, end - start)
-            if layout.count >= self._limits.tensors:
-                raise too_many(self._item.where, self._limits.tensors)
+            if layout.count >= most:
+                raise too_many(self._item.where, most)
             layout.add(name, start, end)
-            yield Tensor(name, dtype, shape, elements, start, end - start)
+            yield Tensor(name, dtype, shape, elements, start, size)
         layout.close()
+        self.count = layout.count
 
     def _length(self) -> int:
         head = self._stream.read(8)
@@ -149,60 +159,72 @@ class Header:
 
     def _refuse_too_many(self) -> None:
         """Count before anything is parsed, where a header is so long that it could hold too many."""
-        if self._left < self._limits.tensors * 45:
+        most = self._limits.tensors
+        if self._left < most * 45:
             return
         found, tail, left = 0, b"", self._left
         while left and (block := self._stream.read(min(_BLOCK, left))):
             found += (tail + block).count(_COUNTED)
             tail = block[1 - len(_COUNTED) :]
             left -= len(block)
-            if found > self._limits.tensors:
-                raise too_many(self._item.where, self._limits.tensors)
+            if found > most:
+                raise too_many(self._item.where, most)
+        if self._left > max(_LEAST_BOUND, most * _PER_TENSOR):
+            raise too_long(self._item.where, self._left, most)
         self._stream.seek(8)
 
-    def _entries(self) -> Iterator[tuple[str, str, bytes | tuple[int, ...], int, int]]:
+    def _entries(self) -> Iterator[tuple[str, _Kind, int, int]]:
         if not self._require(_OPEN):
             raise self.damaged(_("its header is no JSON object"))
+        kinds: dict[tuple[bytes, bytes], _Kind] = {}
         closed = bool(self._require(_CLOSE, needed=False))
-        seen_metadata = False
         while not closed:
-            found = self._usual()
+            found = _USUAL.match(self._buffer, self._at) or self._usual()
             if found is None:
                 name = self._key()
                 if name == METADATA:
-                    if seen_metadata:
-                        raise self.damaged(_("{name!r} appears twice").format(name=METADATA))
-                    seen_metadata = True
                     closed = self._read_metadata()
                     continue
-                entry = self._odd_entry(name)
+                dtype_, sides, first, last = self._odd_entry(name)
                 following = self._require(_NEXT)
                 if following is None:
                     raise self.damaged(_("an entry does not end"))
                 closed = following[1] == b"}"
-                yield (name, *entry)
+                yield name, self._kind(name, dtype_, sides, last - first), first, last
                 continue
-            raw, dtype, shape, start, end, mark = found
+            self._at = found.end()
+            if found.re is _USUAL:
+                raw, dtype, shape, start, end, mark = found.groups()
+            else:
+                raw, start, end, dtype, shape, mark = found.groups()
             name = self._text(raw)
             if name == METADATA:
                 raise self.damaged(_("{name} is no object of texts").format(name=METADATA))
-            yield name, dtype.decode(), shape, int(start), int(end)
+            begin, stop = int(start), int(end)
+            kind = kinds.get((dtype, shape))
+            if kind is None:
+                kind = self._kind(name, dtype.decode(), self._shape(shape), stop - begin)
+                if len(kinds) < _MOST_KINDS:
+                    kinds[dtype, shape] = kind
+            yield name, kind, begin, stop
             closed = mark == b"}"
         self._only_space()
 
-    def _usual(self) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes] | None:
+    def _usual(self) -> re.Match[bytes] | None:
+        """An entry in one of the two usual spellings; reads on while what is there may be only its beginning."""
         while True:
-            if found := _USUAL.match(self._buffer, self._at):
-                self._at = found.end()
-                name, dtype, shape, start, end, mark = found.groups()
-                return name, dtype, shape, start, end, mark
-            if found := _SORTED.match(self._buffer, self._at):
-                self._at = found.end()
-                name, start, end, dtype, shape, mark = found.groups()
-                return name, dtype, shape, start, end, mark
+            if found := _USUAL.match(self._buffer, self._at) or _SORTED.match(self._buffer, self._at):
+                return found
             if not self._left or len(self._buffer) - self._at >= _AHEAD:
                 return None
             self._refill()
+
+    def _kind(self, name: str, dtype: str, shape: tuple[int, ...], size: int) -> _Kind:
+        elements = self._elements(name, shape)
+        bits = BITS.get(dtype)
+        if bits is None or elements * bits % 8 or elements * bits >= 2**64:
+            raise self._misfit(name, dtype, shape, size)
+        return _Kind(dtype, shape, elements, elements * bits // 8)
 
     def _key(self) -> str:
         found = self._require(_KEY, longest=_LONGEST_ENTRY)
@@ -224,6 +246,9 @@ class Header:
 
     def _read_metadata(self) -> bool:
         """Texts by name, or null; whether the header ends behind them."""
+        if self._has_metadata:
+            raise self.damaged(_("{name!r} appears twice").format(name=METADATA))
+        self._has_metadata = True
         if found := self._require(_NULL, needed=False):
             return found[1] == b"}"
         if not self._require(_OPEN, needed=False):
@@ -235,6 +260,9 @@ class Header:
                 raise self.damaged(_("{name} holds something that is no text").format(name=METADATA))
             key, value = self._text(found[1]), self._text(found[2])
             self._kept += len(found[0])
+            self._pairs += 1
+            if self._kept > _MOST_METADATA or self._pairs > _MOST_PAIRS:
+                raise self.damaged(_("{name} is too long").format(name=METADATA))
             if self._kept <= _KEPT_METADATA:
                 self.metadata[key] = value
             closed = found[3] == b"}"

@@ -37,7 +37,7 @@ def header_of(
         title="",
         licence=printable(metadata.get("license", metadata.get("modelspec.license", "")), 100),
         quantization=quantization,
-        bits_per_weight=8 * tally.size / tally.parameters,
+        bits_per_weight=tally.bits_per_weight,
         tensor_types=dict(sorted(tally.types.items(), key=lambda one: (-one[1], one[0]))),
         shape=_shape(config, tally),
         metadata=_scalars(config.raw),

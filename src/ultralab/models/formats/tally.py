@@ -26,9 +26,16 @@ class Weight(NamedTuple):
 
 @dataclass
 class Tally:
-    """The sums. ``types``: bytes by type of everything, ``inner`` of the matrices that are no embedding or output."""
+    """The sums. ``types``: bytes by type of everything, ``inner`` of the matrices that are no embedding or output.
 
+    What lies under the names that begin with ``beside`` (layers that only predict further tokens) is no parameter of the
+    model: such layers are stored with it, and most engines leave them out. Their bytes are ``beside_size``.
+    """
+
+    beside: tuple[str, ...] = ()
     parameters: int = 0
+    beside_elements: int = 0
+    beside_size: int = 0
     size: int = 0
     routed: int = 0
     routed_size: int = 0
@@ -40,7 +47,14 @@ class Tally:
     def add(self, weights: Iterable[Weight]) -> Tally:
         """Count these too."""
         types, inner = self.types, self.inner
+        beside = self.beside
         for name, kind, elements, size, matrix in weights:
+            if beside and name.startswith(beside):
+                self.beside_elements += elements
+                self.beside_size += size
+                self.size += size
+                types[kind] = types.get(kind, 0) + size
+                continue
             self.parameters += elements
             self.size += size
             types[kind] = types.get(kind, 0) + size
@@ -60,6 +74,8 @@ class Tally:
     def join(self, other: Tally) -> Tally:
         """Both together."""
         self.parameters += other.parameters
+        self.beside_elements += other.beside_elements
+        self.beside_size += other.beside_size
         self.size += other.size
         self.routed += other.routed
         self.routed_size += other.routed_size
@@ -77,7 +93,12 @@ class Tally:
     def bytes_per_token(self, share: float) -> int:
         """Bytes read to decode one token: an embedding that is not the output too is looked up, a row of it."""
         looked_up = self.embedding_size if self.has_output else 0
-        return self.size - looked_up - self.routed_size + round(self.routed_size * share)
+        return self.size - self.beside_size - looked_up - self.routed_size + round(self.routed_size * share)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Bits stored for each number, of everything. At least one number must be there."""
+        return 8 * self.size / (self.parameters + self.beside_elements)
 
     @property
     def dominant(self) -> str:

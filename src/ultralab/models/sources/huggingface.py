@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
+from ultralab.models.grouping import with_companions
 from ultralab.models.sources import answers, trust
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.sources.patterns import nothing_fits, select
@@ -47,7 +48,7 @@ class HuggingFaceSource:
         if not commit:
             raise answers.not_understood(endpoint)
         siblings = _siblings(info.siblings, wanted)
-        chosen = select(list(siblings), wanted.pattern)
+        chosen = with_companions(list(siblings), select(list(siblings), wanted.pattern))
         if wanted.pattern and not chosen:
             raise nothing_fits(wanted.where, list(siblings), wanted.pattern)
         realm = REALM if _is_trusted(endpoint) else ""
@@ -79,9 +80,10 @@ def _token(access: Access, endpoint: str) -> str:
 
 def _ask(endpoint: str, wanted: Repository, token: str) -> ModelInfo:
     """What the hub says of a revision. Raises NotFound, RequestError, FetchFailed."""
-    from huggingface_hub import HfApi
-
     from ultralab.models.sources.hub_session import bounded
+
+    environ.set_default("HF_HUB_DISABLE_TELEMETRY", "1")  # else it asks each hub, and keeps, what programs may use it
+    from huggingface_hub import HfApi
 
     with bounded():
         api = HfApi(endpoint=endpoint, token=token or False, library_name="ultralab")

@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 from ultralab.kernel.errors import NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
+from ultralab.models.grouping import with_companions
 from ultralab.models.sources import answers, trust
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.sources.patterns import nothing_fits, select
@@ -49,7 +50,7 @@ class ModelScopeSource:
         blobs = {trust.safe_name(entry.get("Path"), wanted.where): entry for entry in entries}
         if len(blobs) != len(entries):
             raise trust.refused(wanted.where, _("it lists a file twice"))
-        chosen = select(list(blobs), wanted.pattern)
+        chosen = with_companions(list(blobs), select(list(blobs), wanted.pattern))
         if wanted.pattern and not chosen:
             raise nothing_fits(wanted.where, list(blobs), wanted.pattern)
         mirrors = tuple(address for address in addresses if address != endpoint)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ultralab.kernel.errors import FileAccess, NotFound, Unsupported
+from ultralab.kernel.errors import FileAccess, NotFound, RequestError, Unsupported
 from ultralab.kernel.language import _
 from ultralab.models import bundles
 from ultralab.models.grouping import Sized, group_of
@@ -27,6 +27,8 @@ class PathSource:
 
     def resolve(self, rest: str, access: Access = NOBODY) -> Resolution:
         """``rest`` is a path, ``~`` allowed, relative to the working directory. One part of a model means all of it."""
+        if not rest.strip():
+            raise RequestError(_("No path was given."), hint=_("Name a model's file or folder."))
         path = Path(rest).expanduser()
         with files.explained(path):
             path = path.absolute()  # links are kept: a cache's link has the name, its target may be called by a hash

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ultralab.kernel.errors import FileDamaged, NotFound
+from ultralab.kernel.errors import DiskFull, FileDamaged, NotFound
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models.store import knowledge
@@ -24,6 +24,9 @@ from ultralab.system import files, locks
 
 _BLOCK: Final = 4 * 1024 * 1024
 _READ_ONLY: Final = 0o444
+
+COPY: Final = ".move"
+"""How the copy that is being made ends, in ``partial`` of the volume it goes to."""
 
 
 def move(library: Library, record: ModelRecord, volume: str, progress: Progress = SILENT) -> int:
@@ -76,13 +79,17 @@ def _move_one(
         if source.volume == target.name:  # another process was quicker
             advance(file.size)
             return
-        _copy(source.path, copy, file, advance)
+        try:
+            _copy(source.path, copy, file, advance)
+        except DiskFull:  # what no copy can end with must not keep the disk full
+            copy.unlink(missing_ok=True)
+            raise
         with locks.exclusive(library.lock("library"), _("the model library")):
             _switch(library, file, copy, target)
 
 
 def _copy_path(target: Volume, sha256: str) -> Path:
-    return target.partial / f"{sha256}.move"
+    return target.partial / f"{sha256}{COPY}"
 
 
 def _copy(source: Path, copy: Path, file: ModelFile, advance: Callable[[int], None]) -> None:

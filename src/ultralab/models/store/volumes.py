@@ -193,6 +193,17 @@ def prepare(root: Path, name: str, home: Path) -> Volume:
     return Volume(name, root)
 
 
+def is_same_disk(volume: Volume, root: Path, home: Path) -> bool:
+    """Whether ``root`` is the folder of this volume: where it was, or where its disk is plugged in now.
+
+    Two folders that both claim to be it are none. Raises FileAccess.
+    """
+    marker, own = read_marker(root), read_marker(home / "store")
+    if marker is None or own is None or (marker.name, marker.lab) != (volume.name, own.id):
+        return False
+    return not volume.marker.exists() or volume.marker.samefile(root / MARKER)
+
+
 def _own_id(home: Path) -> str:
     """The lab's own id: that of its store's marker, which is made when the first other volume is."""
     marker = read_marker(home / "store")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -64,6 +65,17 @@ def require_whole(library: Library, record: ModelRecord, file: ModelFile) -> Pla
             _("The file of {ref} was found damaged and taken aside to {path}").format(ref=record.ref, path=aside),
             hint=again(record),
             path=str(aside),
+            ref=record.ref,
+        )
+    if not place.volume:
+        raise NotFound(
+            _("The file of {ref} belonged to another tool and is no longer there: {path}").format(
+                ref=record.ref, path=place.path
+            ),
+            hint=_("Get it again with that tool, or take the model out: ultralab models remove {ref}").format(
+                ref=record.ref
+            ),
+            path=str(place.path),
             ref=record.ref,
         )
     raise NotFound(
@@ -129,7 +141,8 @@ def _unfit(library: Library, record: ModelRecord, file: ModelFile, error: Ultral
     if place.state == "changed":
         with locks.exclusive(library.lock("library"), _("the model library")):
             if locate(library, file.sha256, file.size).state == "changed":
-                aside = set_aside(library, file.sha256)
+                with suppress(FileAccess):
+                    aside = set_aside(library, file.sha256)
     return Verdict(record.ref, file, state, place.path, error, aside)
 
 
@@ -141,7 +154,9 @@ def _take_aside(library: Library, sha256: str, found: Known) -> Path | None:
             now = stamp_of(blob.stat())
         except OSError:
             return None
-        return set_aside(library, sha256) if now == found.stamp else None
+        with suppress(FileAccess):  # a disk that cannot be written to keeps them; the verdict holds all the same
+            return set_aside(library, sha256) if now == found.stamp else None
+    return None
 
 
 def _judged(

@@ -239,9 +239,22 @@ def test_a_local_file_that_grows_meanwhile(tmp_path: Path) -> None:
             with source.open("ab") as stream:
                 stream.write(b"!")
 
-    with pytest.raises(FileDamaged, match="changed while"):
-        copy(RemoteFile("m.gguf", source.as_uri(), None, ""), source, target, Growing(), 0)
-    assert not target.exists()
+    try:
+        copied = copy(RemoteFile("m.gguf", source.as_uri(), None, ""), source, target, Growing(), 0)
+    except FileDamaged:
+        assert not target.exists()
+    else:  # a disk that clones: what was asked for is there, as it was
+        assert (copied, target.read_bytes()) == ((len(CONTENT), SHA256), CONTENT)
+
+
+def test_a_link_is_copied_as_what_it_leads_to_and_an_old_copy_is_replaced(tmp_path: Path) -> None:
+    source, link, target = tmp_path / "blob", tmp_path / "m.gguf", tmp_path / "copy"
+    source.write_bytes(CONTENT)
+    link.symlink_to(source)
+    target.write_bytes(b"of an interrupted call")
+    counted = Tally()
+    assert copy(RemoteFile("m.gguf", link.as_uri(), None, ""), link, target, counted, 0) == (len(CONTENT), SHA256)
+    assert (target.is_symlink(), target.samefile(source), target.read_bytes()) == (False, False, CONTENT)
 
 
 def test_other_schemes_are_refused(tmp_path: Path) -> None:

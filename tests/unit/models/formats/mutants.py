@@ -6,6 +6,7 @@ it as JSON: how many were accepted and refused, every crash, the slowest, how fa
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import resource
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -32,11 +33,13 @@ from tests.gguf_maker import (
     small_keys,
     split_model,
 )  # fmt: skip
-from tests.safetensors_maker import LLAMA, SMALL, framed, header_of
+from tests.safetensors_maker import LLAMA, SMALL, Shapes, framed, header_of, safetensors_bytes, size_of
+from tests.torch_maker import state_dict, zipped
 
 from ultralab.kernel.errors import UltralabError
 from ultralab.models.bundles import from_path
-from ultralab.models.formats import gguf, safetensors
+from ultralab.models.formats import awq, gguf, gptq, mlx, pytorch, safetensors
+from ultralab.models.inspect import inspect
 
 EXTREMES = (
     0,
@@ -61,23 +64,83 @@ EXTREMES = (
     2**63,
     2**64 - 1,
 )
+FORMATS = tuple(one.FORMAT for one in (awq, gguf, gptq, mlx, pytorch, safetensors))
+
 Files = dict[str, bytes]
 Fields = list[bytes]
 
 
 def mutants(count: int, seed: int) -> Iterator[Files]:
-    """``count`` bundles, the same for the same seed: a third each of GGUF, split GGUF and SafeTensors (half of the bundles)."""
+    """``count`` bundles, the same for the same seed: half GGUF (one file, parts), half SafeTensors in every layout, and
+    pickles."""
     rng = random.Random(seed)
     versions = [_fields(gguf_bytes(_keys(), SMALL_TENSORS, version=version)) for version in (2, 3)]
     parts = {name: _fields(content) for name, content in split_model(2).items()}
+    others = (_plain, _shards, _plain, _packed, _plain, _shards, _packed, _pickled)
     for number in range(count):
         if number % 2:
-            yield {"model.safetensors": _safetensors(rng), "config.json": _config(rng)}
+            yield others[number // 2 % len(others)](rng)
         elif number % 4:
             yield {"model.gguf": b"".join(_mutated(rng, rng.choice(versions)))}
         else:
             broken = rng.choice(list(parts))
             yield {name: b"".join(_mutated(rng, one) if name == broken else one) for name, one in parts.items()}
+
+
+def _plain(rng: random.Random) -> Files:
+    return {"model.safetensors": _safetensors(rng, SMALL), "config.json": _config(rng, LLAMA)}
+
+
+def _shards(rng: random.Random) -> Files:
+    """Two files and their index, one of the three broken."""
+    tensors = list(SMALL.items())
+    names = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    index: object = {"metadata": {}, "weight_map": {name: names[at // 2] for at, (name, _one) in enumerate(tensors)}}
+    broken = rng.randrange(3)
+    files = {
+        name: _safetensors(rng, part) if at == broken else safetensors_bytes(part)
+        for at, (name, part) in enumerate(zip(names, (dict(tensors[:2]), dict(tensors[2:])), strict=True))
+    }
+    raw = json.dumps(_changed(rng, index) if broken == 2 else index).encode("utf-8", "surrogatepass")
+    if broken == 2 and rng.random() < 0.3:
+        raw = b"".join(_mutated(rng, [raw]))
+    return {**files, "model.safetensors.index.json": raw, "config.json": _config(rng, LLAMA)}
+
+
+_WORDS: dict[str, Shapes] = {
+    "gptq": {"m.qweight": ("I32", (8, 32)), "m.qzeros": ("I32", (2, 4)), "m.scales": ("F16", (2, 32)), "m.g_idx": ("I32", (64,))},
+    "awq": {"m.qweight": ("I32", (64, 4)), "m.qzeros": ("I32", (2, 4)), "m.scales": ("F16", (2, 32))},
+    "mlx": {"m.weight": ("U32", (32, 8)), "m.scales": ("F16", (32, 2)), "m.biases": ("F16", (32, 2))},
+    "mxfp4": {"m.experts.a_blocks": ("U8", (4, 2, 16)), "m.experts.a_scales": ("U8", (4, 2))},
+}  # fmt: skip
+
+
+def _packed(rng: random.Random) -> Files:
+    """Packed weights: the header or the configuration broken, or both."""
+    method = rng.choice(list(_WORDS))
+    said = {"bits": 4, "group_size": 32, "quant_method": method}
+    config = {**LLAMA, "quantization" if method == "mlx" else "quantization_config": said}
+    shapes = {"model.embed_tokens.weight": ("BF16", (10, 64)), **_WORDS[method]}
+    whole = rng.random() < 0.3
+    weights = safetensors_bytes(shapes) if whole else _safetensors(rng, shapes)
+    return {"model.safetensors": weights, "config.json": _config(rng, config)}
+
+
+_PICKLED = {"a": ("HalfStorage", (3, 4)), "b": ("FloatStorage", (2,))}
+
+
+def _pickled(rng: random.Random) -> Files:
+    """A pickle with a bit, an opcode or a number changed, in an archive that is whole or broken too."""
+    pickle = state_dict(_PICKLED)
+    cut = sorted(rng.randrange(len(pickle)) for _time in range(6))
+    fields = [pickle[begin:end] for begin, end in zip([0, *cut], [*cut, len(pickle)], strict=True)]
+    stream = io.BytesIO()
+    zipped(stream, b"".join(_mutated(rng, fields)), _PICKLED)
+    whole = stream.getvalue()
+    if rng.random() < 0.3:
+        at = rng.randrange(len(whole))
+        whole = b"".join(_mutated(rng, [whole[:at], whole[at:]]))
+    return {"pytorch_model.bin": whole, "config.json": _config(rng, LLAMA)}
 
 
 def _keys() -> list[bytes]:
@@ -219,9 +282,9 @@ TOKENS = (
 )
 
 
-def _safetensors(rng: random.Random) -> bytes:
-    header: object = header_of(SMALL, {"format": "pt", "note": "模型"})
-    data = bytes(38_144)
+def _safetensors(rng: random.Random, shapes: Shapes) -> bytes:
+    header: object = header_of(shapes, {"format": "pt", "note": "模型"})
+    data = bytes(sum(size_of(*one) for one in shapes.values()))
     for _time in range(rng.choice((0, 1, 1, 1, 2, 3))):
         header = _changed(rng, header)
     text = json.dumps(header, ensure_ascii=rng.random() < 0.5, separators=rng.choice(((",", ":"), (", ", ": "))))
@@ -242,8 +305,7 @@ def _safetensors(rng: random.Random) -> bytes:
     return whole[: rng.randrange(len(whole))] if rng.random() < 0.05 else whole
 
 
-def _config(rng: random.Random) -> bytes:
-    config: object = LLAMA
+def _config(rng: random.Random, config: object) -> bytes:
     for _time in range(rng.choice((0, 0, 1, 2))):
         config = _changed(rng, config)
     raw = json.dumps(config).encode()
@@ -301,16 +363,8 @@ def read_all(bundles: Iterator[Files], folder: Path) -> Outcome:
 
 
 def _judge(place: Path, outcome: Outcome, number: int) -> None:
-    bundle = from_path(place)
-    forms: tuple[Callable[[], object], ...] = (
-        lambda: gguf.FORMAT.recognises(bundle),
-        lambda: safetensors.FORMAT.recognises(bundle),
-    )
     try:
-        for form in forms:
-            form()
-        reader = gguf.FORMAT if bundle.ending(".gguf") else safetensors.FORMAT
-        reader.read_header(bundle)
+        inspect(from_path(place), FORMATS)
         outcome.accepted += 1
     except UltralabError as error:
         if not (error.message and error.hint):

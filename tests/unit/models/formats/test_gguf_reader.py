@@ -34,10 +34,12 @@ from tests.gguf_maker import (
     text,
     value,
 )
+from tests.unit.models.formats.mutants import in_a_process
 
 from ultralab.kernel.errors import FileAccess, FileDamaged, NotFound, UltralabError, Unsupported
 from ultralab.models.bundles import from_path
 from ultralab.models.formats import gguf_types
+from ultralab.models.formats.base import Limits
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.formats.gguf_cursor import HEADER_LIMIT
 from ultralab.models.formats.gguf_reader import KEPT_LIST, read_gguf
@@ -246,6 +248,21 @@ def test_a_sparse_giant_of_a_header_is_refused_within_bounds(tmp_path: Path) -> 
         read_gguf(path)
     assert time.perf_counter() - before < 1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 64 * 1024
+
+
+def test_as_many_tensors_as_are_read_cost_little_and_more_are_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "many.gguf"
+    for count, refused in ((65_536, 0), (65_537, 1)):
+        tensors = [Tensor(f"blk.{at}.é{'x' * 40}", (32, 1, 1, 1)) for at in range(count)]
+        path.write_bytes(gguf_bytes(small_keys(), tensors, with_data=False) + bytes(31 + 128 * count))
+        outcome = in_a_process(path)
+        assert (outcome.accepted, outcome.refused, outcome.crashes) == (1 - refused, refused, [])
+        assert outcome.slowest < 1
+        assert outcome.growth < 100_000_000
+    with pytest.raises(Unsupported, match="more than 65536") as caught:
+        read_gguf(path)
+    assert "models.max_tensors" in caught.value.hint
+    assert len(read_gguf(path, Limits(tensors=1_000_000)).tensors) == 65_537
 
 
 def test_what_is_no_file_at_all(tmp_path: Path) -> None:

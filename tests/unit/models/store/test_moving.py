@@ -171,3 +171,42 @@ def test_killed_at_any_step_of_moving(tmp_path: Path, source: str, target: str) 
         if not killed:
             assert step > 6
             return
+
+
+_FULL = """
+import subprocess, sys
+from pathlib import Path
+place = Path(sys.argv[1])
+sys.path.insert(0, sys.argv[2])
+from tests.unit.models.store.shelf import listing, put, with_volumes
+from ultralab.kernel.errors import DiskFull
+from ultralab.kernel.progress import Silent
+from ultralab.models.store.moving import move
+library = with_volumes(place, "ssd")
+(ssd,) = library.volumes
+away = ssd.root.rename(place / "away")
+ssd.root.mkdir()
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", ssd.root], check=True)
+(ssd.root / ssd.marker.name).write_bytes((away / ssd.marker.name).read_bytes())
+record = put(library, "m", {"a.gguf": bytes(1_500_000)})
+
+class Meanwhile(Silent):
+    def step(self, *told):  # there was room when it was looked at
+        (ssd.root / "somebody's").write_bytes(b"x" * 1_000_000)
+        return super().step(*told)
+
+try:
+    move(library, record, "ssd", Meanwhile())
+except DiskFull as error:
+    print(error.kind)
+print(listing(ssd.partial), [path.is_symlink() for path in library.blobs.iterdir()])
+(ssd.root / "somebody's").unlink()
+print(move(library, record, "ssd"))
+"""
+
+
+def test_a_disk_that_fills_while_something_is_moved_there_keeps_nothing_of_it(tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[4]
+    command = ["unshare", "--mount", sys.executable, "-c", _FULL, str(tmp_path), str(root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("DiskFull\n[] [False]\n1500000\n", "")

@@ -122,3 +122,21 @@ def test_a_blob_that_is_no_file(library: Library) -> None:
         verify(library, record)
     (library.blobs / sha(B)).symlink_to(sha(B))
     assert put(library, "loop", {"b": B}).ref == "loop:q4_0"
+
+
+def test_damage_where_nothing_can_be_set_aside_keeps_no_other_from_its_verdict(library: Library) -> None:
+    one, two = put(library, "one", {"a.gguf": A}), put(library, "two", {"b.gguf": A[:-1]})
+    damage(library.blobs / sha(A), b"x" * len(A))
+    library.store.damaged.write_text("no folder")
+    found = verify_all(library, [one, two])
+    assert [(verdict.state, verdict.aside) for verdict in found] == [("damaged", None), ("whole", None)]
+    assert (library.blobs / sha(A)).read_bytes() == b"x" * len(A)
+
+
+def test_an_adopted_file_that_its_tool_deleted_is_told_as_that(library: Library, tmp_path: Path) -> None:
+    record = adopt(library, "m", tmp_path / "tool", {"a.gguf": A})
+    (path,) = (tmp_path / "tool").iterdir()
+    path.unlink()
+    with pytest.raises(NotFound, match="belonged to another tool") as caught:
+        verify(library, record)
+    assert caught.value.data["path"] == str(path)

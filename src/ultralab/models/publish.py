@@ -79,7 +79,7 @@ def _require_free_name(library: Library, record: ModelRecord, current: ModelReco
             _("There is another model {ref} in the library, from {source}.").format(
                 ref=current.ref, source=current.source
             ),
-            hint=_("Give this one another name (--name)."),
+            hint=_("Give this one another name (--name) or variant (--variant)."),
             ref=current.ref,
         )
     path = library.metadata / file_name(record.name, record.variant)

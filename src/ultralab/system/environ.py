@@ -21,6 +21,7 @@ VARIABLES: Final = {
     "HF_ENDPOINT": N_("The address of the Hugging Face hub, or of a mirror of it."),
     "HF_HOME": N_("Where Hugging Face tools keep their cache (in it: hub/) and the token of “hf auth login”."),
     "HF_HUB_CACHE": N_("The cache of Hugging Face tools; default: hub/ in HF_HOME."),
+    "HF_HUB_OFFLINE": N_("Set to 1 to keep the Hugging Face library from asking its hub."),
     "HF_TOKEN": N_("The token for the Hugging Face hub; it comes before every stored one."),
     "MODELSCOPE_API_TOKEN": N_("The token for ModelScope."),
     "GITHUB_TOKEN": N_("The token for GitHub; then GH_TOKEN."),

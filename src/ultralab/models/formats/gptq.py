@@ -7,7 +7,6 @@ For ``in`` inputs, ``out`` outputs and ``bits``: qweight is (in · bits / 32, ou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Final
 
 from ultralab.kernel.errors import Unsupported
@@ -16,7 +15,7 @@ from ultralab.kernel.text import printable
 from ultralab.models.formats.base import Bundle, ModelHeader
 from ultralab.models.formats.config import read_config
 from ultralab.models.formats.directory import kind_of, packing
-from ultralab.models.formats.packed import WORD, grouped, misfit, tally_of, whole
+from ultralab.models.formats.packed import WORD, grouped, joined, misfit, tally_of, whole
 from ultralab.models.formats.safetensors_files import read_weights
 from ultralab.models.formats.safetensors_scan import Tensor
 from ultralab.models.formats.shaped import header_of
@@ -53,7 +52,7 @@ class Packed:
             )
         bits = whole(bundle, "bits", said.get("bits"), self._choices)
         group = whole(bundle, "group_size", said.get("group"), (-1, *range(1, 65_536)))
-        found, items, metadata = read_weights(bundle, list)
+        found, items, metadata = read_weights(bundle, grouped)
 
         def unpacked(layer: str, parts: Mapping[str, Tensor]) -> tuple[str, int] | None:
             own = self._bits(parts)
@@ -64,7 +63,7 @@ class Packed:
                 raise misfit(bundle, layer, own, group)
             return f"{own}-bit {_group(group)}", numbers
 
-        tally = tally_of(grouped(chain.from_iterable(found)), "qweight", _HELPERS, unpacked)
+        tally = tally_of(joined(found), "qweight", _HELPERS, unpacked)
         name = f"{self._label} {tally.dominant}" if "-bit" in tally.dominant else tally.dominant
         return header_of(self.name, bundle, config, tally, items, quantization=name, metadata=metadata)
 

@@ -7,13 +7,12 @@ Of a layer with ``bits`` and ``group_size``, ``weight`` (U32) has ``inputs · bi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Final
 
 from ultralab.models.formats.base import Bundle, ModelHeader
 from ultralab.models.formats.config import read_config
 from ultralab.models.formats.directory import kind_of, packing
-from ultralab.models.formats.packed import WORD, grouped, misfit, tally_of, whole
+from ultralab.models.formats.packed import WORD, grouped, joined, misfit, tally_of, whole
 from ultralab.models.formats.safetensors_files import read_weights
 from ultralab.models.formats.safetensors_scan import Tensor
 from ultralab.models.formats.shaped import header_of
@@ -36,7 +35,7 @@ class Mlx:
         """Read every file's header. Raises as :class:`ultralab.models.formats.base.Format` says."""
         config = read_config(bundle)
         said = packing(bundle)
-        found, items, metadata = read_weights(bundle, list)
+        found, items, metadata = read_weights(bundle, grouped)
         overrides = said.get("layers")
         layers = overrides if isinstance(overrides, Mapping) else {}
 
@@ -46,7 +45,7 @@ class Mlx:
             own = layers.get(layer)
             return _layer(bundle, layer, parts, own if isinstance(own, Mapping) else said)
 
-        tally = tally_of(grouped(chain.from_iterable(found)), "weight", _HELPERS, unpacked)
+        tally = tally_of(joined(found), "weight", _HELPERS, unpacked)
         name = f"MLX {tally.dominant}" if "-bit" in tally.dominant else tally.dominant
         return header_of(self.name, bundle, config, tally, items, quantization=name, metadata=metadata)
 

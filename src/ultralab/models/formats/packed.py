@@ -23,12 +23,24 @@ WORD: Final = 32
 
 
 def grouped(tensors: Iterable[Tensor]) -> dict[str, dict[str, Tensor]]:
-    """``model.layers.0.mlp.up_proj.scales`` lies under ``model.layers.0.mlp.up_proj``, ``scales``."""
+    """``model.layers.0.mlp.up_proj.scales`` lies under ``model.layers.0.mlp.up_proj``, ``scales``.
+
+    There may be a quarter of a million: the tensors are kept without their names and places.
+    """
     layers: dict[str, dict[str, Tensor]] = {}
-    for tensor in tensors:
-        layer, _dot, part = tensor.name.rpartition(".")
-        layers.setdefault(layer, {})[intern(part)] = tensor
+    for name, dtype, shape, elements, _start, size in tensors:
+        layer, _dot, part = name.rpartition(".")
+        layers.setdefault(layer, {})[intern(part)] = Tensor("", dtype, shape, elements, 0, size)
     return layers
+
+
+def joined(files: Iterable[dict[str, dict[str, Tensor]]]) -> Layers:
+    """The layers of all files: one layer's tensors may lie in two of them."""
+    first, *others = files
+    for other in others:
+        for layer, parts in other.items():
+            first.setdefault(layer, {}).update(parts)
+    return first
 
 
 def tally_of(
@@ -50,7 +62,9 @@ def tally_of(
                 yield Weight(f"{layer}.weight", found[0], found[1], size, matrix=True)
             for name, one in parts.items():
                 if found is None or (name != packed_part and name not in helpers):
-                    yield Weight(one.name, one.dtype, one.elements, one.size, len(one.shape) > 1)
+                    yield Weight(
+                        f"{layer}.{name}" if layer else name, one.dtype, one.elements, one.size, len(one.shape) > 1
+                    )
 
     return Tally().add(weights())
 

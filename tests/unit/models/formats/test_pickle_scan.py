@@ -224,7 +224,7 @@ LONG = {
 
 @pytest.mark.parametrize("name", sorted(LONG))
 def test_a_long_pickle_costs_less_than_a_second(name: str) -> None:
-    taken: list[float] = []
+    found, taken = scan(b""), list[float]()
     while not taken or (taken[-1] >= 1 and len(taken) < 3):  # a busy machine makes processor time longer too
         started = time.process_time()
         found = scan(LONG[name])

@@ -18,7 +18,7 @@ from tests.fault_server import serve as serve_file
 from tests.gguf_maker import Tensor, gguf_bytes, small_keys, small_model, split_model
 from tests.hf_maker import hf_llama
 
-from ultralab.models.remote import FIRST
+from ultralab.models.far.files import FIRST
 
 NOWHERE = "http://127.0.0.1:9"
 LARGE = gguf_bytes(small_keys(), [Tensor("token_embd.weight", (64, 40_000)), Tensor("blk.0.attn_q.weight", (64, 64))])

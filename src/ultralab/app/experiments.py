@@ -92,7 +92,7 @@ def memory_needed(lab: Lab, file: SpecFile) -> int:
     from ultralab import models
     from ultralab.engines.base import LoadOptions
     from ultralab.experiments.expect import expect
-    from ultralab.models.held import pulled_as
+    from ultralab.models.pulling.held import pulled_as
 
     reference = _beside(lab, file.path.parent, file.spec.model)
     try:

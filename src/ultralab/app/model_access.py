@@ -14,7 +14,7 @@ from ultralab.system import environ
 
 if TYPE_CHECKING:
     from ultralab.models.formats.base import Limits, ModelHeader
-    from ultralab.models.pulling import FitCheck, Pulling
+    from ultralab.models.pulling.plan import FitCheck, Pulling
     from ultralab.models.sources.base import Access
 
 
@@ -53,7 +53,7 @@ def limits(lab: Lab) -> Limits:
 
 def pulling(lab: Lab, volume: str | None = None) -> Pulling:
     """How this lab pulls."""
-    from ultralab.models.pulling import Pulling
+    from ultralab.models.pulling.plan import Pulling
 
     return Pulling(
         access=access(lab),
@@ -70,7 +70,7 @@ def fit(lab: Lab, header: ModelHeader) -> FitCheck:
     Weights are exact; the rest is predicted where the planner can. What it cannot is said: then only weights that are
     too large by themselves are a no.
     """
-    from ultralab.models.pulling import FitCheck
+    from ultralab.models.pulling.plan import FitCheck
     from ultralab.planner import llamacpp_memory
 
     limit, context = _memory(lab.settings.memory.reserve), lab.settings.engines.context

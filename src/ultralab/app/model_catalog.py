@@ -18,7 +18,7 @@ from ultralab.system import clock
 
 if TYPE_CHECKING:
     from ultralab.models import ModelRecord
-    from ultralab.models.search import Hit
+    from ultralab.models.catalog.search import Hit
 
 
 State = Literal["", "unplugged", "missing"]
@@ -58,7 +58,7 @@ def listed(
 ) -> tuple[Listed, ...]:
     """The models that all conditions let through. Raises RequestError (a size or a time that is none), UnknownChoice."""
     from ultralab import models
-    from ultralab.models.search import Filter, matching
+    from ultralab.models.catalog.search import Filter, matching
     from ultralab.models.store.usage import last_used
 
     known = models.records(lab.library)
@@ -118,7 +118,7 @@ def duration(text: str) -> timedelta:
 
 def find_text(lab: Lab, words: str) -> tuple[Hit, ...]:
     """The models in whose texts all words occur."""
-    from ultralab.models import search
+    from ultralab.models.catalog import search
 
     return search.find_text(lab.library, words)
 
@@ -167,7 +167,7 @@ def _place(volume: str) -> str:
 
 def tag(lab: Lab, ref: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> ModelRecord:
     """Give a model tags, take some away. Raises NotFound, RequestError, FileDamaged."""
-    from ultralab.models import tags
+    from ultralab.models.catalog import tags
 
     record = tags.tag(lab.library, _known(lab, ref).ref, add, remove)
     write_pages(lab)
@@ -176,7 +176,7 @@ def tag(lab: Lab, ref: str, *, add: Sequence[str] = (), remove: Sequence[str] = 
 
 def describe(lab: Lab, ref: str, text: str) -> ModelRecord:
     """Say in a sentence what a model is for. Raises NotFound, RequestError, FileDamaged."""
-    from ultralab.models import tags
+    from ultralab.models.catalog import tags
 
     record = tags.describe(lab.library, _known(lab, ref).ref, text)
     write_pages(lab)

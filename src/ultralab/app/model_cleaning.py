@@ -18,8 +18,8 @@ from ultralab.system import clock
 
 if TYPE_CHECKING:
     from ultralab.models import ModelRecord
-    from ultralab.models.cleaning import Act
-    from ultralab.models.prune import Candidate, Proposal
+    from ultralab.models.pruning.cleaning import Act
+    from ultralab.models.pruning.proposals import Candidate, Proposal
 
 
 def proposals(
@@ -29,8 +29,8 @@ def proposals(
 
     Raises RequestError (a size or a time that is none).
     """
-    from ultralab.models.leftovers import free_space, remnants
-    from ultralab.models.prune import proposals as judge
+    from ultralab.models.pruning.candidates import free_space, remnants
+    from ultralab.models.pruning.proposals import proposals as judge
 
     wanted = lab.settings.models
     days = wanted.prune_age if unused_for is None else duration(unused_for).days
@@ -51,7 +51,7 @@ def proposals(
 def candidates(lab: Lab) -> tuple[Candidate, ...]:
     """Every model, with what is known about doing without it."""
     from ultralab import models
-    from ultralab.models import leftovers
+    from ultralab.models.pruning import candidates as leftovers
     from ultralab.models.store.usage import last_used
 
     known, tools = models.records(lab.library), models.available_tools()
@@ -64,7 +64,7 @@ def candidates(lab: Lab) -> tuple[Candidate, ...]:
 
 def apply(lab: Lab, chosen: Sequence[Proposal], progress: Progress) -> tuple[Act, ...]:
     """Delete what was proposed; what became of each."""
-    from ultralab.models import cleaning
+    from ultralab.models.pruning import cleaning
 
     acts = cleaning.apply(lab.library, chosen, progress)
     if not all(act.error for act in acts):
@@ -74,8 +74,8 @@ def apply(lab: Lab, chosen: Sequence[Proposal], progress: Progress) -> tuple[Act
 
 def standing(lab: Lab, progress: Progress) -> tuple[Act, ...]:
     """Delete what ``lab.toml`` allows without asking, and no more."""
-    from ultralab.models import cleaning
-    from ultralab.models.leftovers import free_space
+    from ultralab.models.pruning import cleaning
+    from ultralab.models.pruning.candidates import free_space
 
     wanted = lab.settings.models
     acts = cleaning.standing(
@@ -93,7 +93,7 @@ def standing(lab: Lab, progress: Progress) -> tuple[Act, ...]:
 
 def _comes_back(lab: Lab, record: ModelRecord) -> bool:
     """Whether the source, asked now, still has exactly these bytes; a source that gives no hashes proves nothing."""
-    from ultralab.models.pull import choose_source
+    from ultralab.models.pulling.pull import choose_source
 
     try:
         source, rest = choose_source(record.source, lab.sources)
@@ -119,8 +119,8 @@ def space_check(lab: Lab) -> Check:
 
 
 def _space(lab: Lab) -> Finding:
-    from ultralab.models.cleaning import low_space_finding
-    from ultralab.models.leftovers import free_space
+    from ultralab.models.pruning.candidates import free_space
+    from ultralab.models.pruning.cleaning import low_space_finding
 
     free, wanted = free_space(lab.library), lab.settings.models.keep_free
     offered = proposals(lab) if any(size < wanted for size in free.values()) else ()

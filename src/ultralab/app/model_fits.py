@@ -20,7 +20,7 @@ from ultralab.system import files
 
 if TYPE_CHECKING:
     from ultralab.models import ModelRecord
-    from ultralab.models.pulling import FitCheck
+    from ultralab.models.pulling.plan import FitCheck
 
 _KEPT: Final = "fits.json"
 

@@ -16,8 +16,8 @@ from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 
 if TYPE_CHECKING:
-    from ultralab.models.adopt import Found
     from ultralab.models.neighbours import Neighbour
+    from ultralab.models.sharing.adopt import Found
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def adopt(
     With folders and no tools, only the folders are looked through. What cannot be adopted hinders no other.
     """
     from ultralab.models import records
-    from ultralab.models.adopt import find_holdings
+    from ultralab.models.sharing.adopt import find_holdings
 
     neighbours = () if folders and not tools else _neighbours(tools)
     found = find_holdings(
@@ -101,7 +101,7 @@ def adopt(
 
 
 def _line(lab: Lab, found: Found, known: set[str], progress: Progress, *, register: bool) -> FoundLine:
-    from ultralab.models.adopt import adopt as adopt_one
+    from ultralab.models.sharing.adopt import adopt as adopt_one
     from ultralab.models.store.hashing import hash_of
 
     holding = found.holding
@@ -139,8 +139,8 @@ def dedupe(lab: Lab, folders: Sequence[Path], least: str, progress: Progress, *,
 
     Raises RequestError (a size that is none), NotFound (no such folder), Busy.
     """
-    from ultralab.models.dedupe import Place, apply, plan
     from ultralab.models.neighbours import NEIGHBOURS
+    from ultralab.models.sharing.dedupe import Place, apply, plan
     from ultralab.models.store.hashing import hash_of
     from ultralab.system import files
 
@@ -184,9 +184,9 @@ def dedupe(lab: Lab, folders: Sequence[Path], least: str, progress: Progress, *,
 def expose(lab: Lab, ref: str, tool: str, *, undo: bool) -> Shown:
     """Let another tool use a model's one copy, or take that back. Raises NotFound, Unsupported, AlreadyExists."""
     from ultralab import models
-    from ultralab.models.expose import expose as show
-    from ultralab.models.expose import unexpose
     from ultralab.models.neighbours import neighbour
+    from ultralab.models.sharing.expose import expose as show
+    from ultralab.models.sharing.expose import unexpose
 
     record, seen_by = models.find(lab.library, ref), neighbour(tool)
     if undo:

@@ -167,8 +167,8 @@ def verify(lab: Lab, ref: str | None, progress: Progress) -> tuple[Checked, ...]
 def remove(lab: Lab, ref: str) -> Removed:
     """Take a model out of the library. Raises NotFound, RequestError, Busy (it is loaded)."""
     from ultralab import models
-    from ultralab.models.cleaning import delete
-    from ultralab.models.prune import way_back
+    from ultralab.models.pruning.cleaning import delete
+    from ultralab.models.pruning.proposals import way_back
 
     stays = _staying(lab, models.find(lab.library, ref))
     record, freed = delete(lab.library, ref)

@@ -17,7 +17,7 @@ from ultralab.system import clock
 if TYPE_CHECKING:
     from ultralab.models import ModelRecord
     from ultralab.models.formats.base import ModelHeader
-    from ultralab.models.pulling import PullPlan
+    from ultralab.models.pulling.plan import PullPlan
 
 
 def pull(
@@ -62,7 +62,7 @@ def plan_pull(
     volume: str | None = None,
 ) -> PullPlan:
     """What pulling would do; no weights are fetched, nothing is written. Raises what ``models.plan_pull`` raises."""
-    from ultralab.models.pull import plan_pull as plan
+    from ultralab.models.pulling.pull import plan_pull as plan
 
     return plan(
         lab.library, ref, lab.formats, lab.sources, progress, name=name, variant=variant, how=pulling(lab, volume)
@@ -78,7 +78,7 @@ def inspect(lab: Lab, ref: str, progress: Progress) -> dict[str, Any]:
     from ultralab.models import bundles
     from ultralab.models.inspect import inspect as look
     from ultralab.models.inspect import to_data
-    from ultralab.models.pull import choose_source
+    from ultralab.models.pulling.pull import choose_source
 
     if not ref.strip():
         choose_source(ref, lab.sources)
@@ -119,7 +119,7 @@ def needs_network(lab: Lab, ref: str, *, name: str | None = None) -> bool:
     Raises RequestError (no such source, a name that is none), NotFound (no such file).
     """
     from ultralab.models.names import require_name
-    from ultralab.models.pull import choose_source
+    from ultralab.models.pulling.pull import choose_source
 
     source, rest = choose_source(ref, lab.sources)
     if name is not None:
@@ -133,7 +133,7 @@ def needs_network(lab: Lab, ref: str, *, name: str | None = None) -> bool:
 def find_or_pull(lab: Lab, ref: str, progress: Progress) -> ModelRecord:
     """The model that was pulled from ``ref`` or is called so; else pull it. Needs no network for what is here."""
     from ultralab import models
-    from ultralab.models.held import pulled_as
+    from ultralab.models.pulling.held import pulled_as
 
     if here := pulled_as(lab.library, ref):
         return here
@@ -164,7 +164,7 @@ def write_pages(lab: Lab) -> None:
     One process at a time: of two that pull at once, the later one's page must not be the older.
     """
     from ultralab import models
-    from ultralab.models.catalog_page import write_model_pages
+    from ultralab.models.catalog.pages import write_model_pages
     from ultralab.system import locks
 
     with locks.exclusive(lab.library.lock("pages"), _("the library's pages")):

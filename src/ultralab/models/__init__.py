@@ -23,7 +23,7 @@ from ultralab.models.library import (
     remove,
     verify,
 )
-from ultralab.models.pull import pull
+from ultralab.models.pulling.pull import pull
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
 
 __all__ = [

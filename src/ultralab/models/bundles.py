@@ -15,9 +15,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ultralab.kernel.errors import FileAccess, FileDamaged, NotFound, RequestError
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
+from ultralab.models.far.files import FIRST, Budget, FarFile, Kept, RangedFile
+from ultralab.models.far.members import Archive
 from ultralab.models.formats.base import USUAL_LIMITS, Bundle, Item, Limits
-from ultralab.models.remote import FIRST, Budget, FarFile, Kept, RangedFile
-from ultralab.models.remote_members import Archive
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile
 from ultralab.models.types import Staged
 from ultralab.system import files

@@ -20,7 +20,7 @@ from typing import Final
 from ultralab.kernel.errors import Busy, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
-from ultralab.models import catalog
+from ultralab.models.catalog import index as catalog
 from ultralab.models.formats.base import ModelHeader
 from ultralab.models.names import names_for, require_name, title_for
 from ultralab.models.publish import publish, withdraw

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from tests.gguf_maker import small_model
 from tests.torch_maker import saved
-from tests.unit.models.test_remote import Place, served, status
+from tests.unit.models.far.test_files import Place, served, status
 
 from ultralab.kernel.errors import FetchFailed, FileAccess, FileDamaged, NotFound, RequestError
 from ultralab.models.bundles import far, from_path, require_items
+from ultralab.models.far.files import FIRST
 from ultralab.models.formats.base import Bundle, Limits
 from ultralab.models.formats.gguf import FORMAT as GGUF
 from ultralab.models.formats.pytorch import FORMAT as PYTORCH
-from ultralab.models.remote import FIRST
 from ultralab.models.sources.base import Access, RemoteFile
 
 CONTENT = random.Random(4).randbytes(300_000)

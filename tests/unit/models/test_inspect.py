@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.gguf_maker import small_model
 from tests.torch_maker import imported, saved
-from tests.unit.models.test_remote import Place, served
+from tests.unit.models.far.test_files import Place, served
 
 from ultralab.kernel.errors import NotFound, Unsupported
 from ultralab.models.bundles import far, from_path

@@ -11,7 +11,7 @@ from tests.unit.models.store.killing import killed_at
 from tests.unit.models.store.shelf import adopt, age, listing, put, record_of, sha, unplug, with_volumes
 
 from ultralab.kernel.errors import AlreadyExists, RequestError
-from ultralab.models.catalog import load
+from ultralab.models.catalog.index import load
 from ultralab.models.library import Library, model_path, rebuild, records, remove
 from ultralab.models.publish import publish
 from ultralab.models.store.scanning import scan

@@ -16,7 +16,7 @@ from ultralab.kernel.units import format_bytes
 
 if TYPE_CHECKING:
     from ultralab.app import Lab
-    from ultralab.models.pulling import PullPlan
+    from ultralab.models.pulling.plan import PullPlan
 
 
 @click.command(

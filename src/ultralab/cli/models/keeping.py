@@ -18,8 +18,8 @@ from ultralab.kernel.units import format_bytes
 
 if TYPE_CHECKING:
     from ultralab.app import Lab
-    from ultralab.models.cleaning import Act
-    from ultralab.models.prune import Proposal
+    from ultralab.models.pruning.cleaning import Act
+    from ultralab.models.pruning.proposals import Proposal
 
 
 def _ahead_of_verify(lab: Lab, model: str | None) -> Ahead:

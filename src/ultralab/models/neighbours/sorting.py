@@ -9,8 +9,8 @@ from typing import Final
 
 from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.language import N_, _
-from ultralab.models.grouping import Sized, groups
 from ultralab.models.neighbours.base import HeldFile, Holding
+from ultralab.models.pulling.grouping import Sized, groups
 from ultralab.models.records import is_safe_path
 
 _NO_MODELS: Final = {

@@ -31,7 +31,7 @@ class Resolution:
 
     ``ref`` is the reference in full, but for what changes by itself (a branch's name stays; a package is pinned);
     ``version`` is what it stood for (a commit, a tag, a package's version). ``files`` are all that fit the reference:
-    which of them make one model is decided above (``ultralab.models.grouping``).
+    which of them make one model is decided above (``ultralab.models.pulling.grouping``).
     """
 
     ref: str

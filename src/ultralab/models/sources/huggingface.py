@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
-from ultralab.models.grouping import with_companions
+from ultralab.models.pulling.grouping import with_companions
 from ultralab.models.sources import answers, trust
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.sources.patterns import nothing_fits, select

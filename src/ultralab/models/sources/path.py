@@ -10,7 +10,7 @@ from typing import Final
 from ultralab.kernel.errors import FileAccess, NotFound, RequestError, Unsupported
 from ultralab.kernel.language import _
 from ultralab.models import bundles
-from ultralab.models.grouping import Sized, group_of
+from ultralab.models.pulling.grouping import Sized, group_of
 from ultralab.models.records import safe_path
 from ultralab.models.sources import trust
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution

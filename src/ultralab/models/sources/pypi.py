@@ -17,8 +17,8 @@ from zipfile import BadZipFile, ZipInfo
 
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, ToolFailed, Unsupported
 from ultralab.kernel.language import _
+from ultralab.models.far.files import open_ranged
 from ultralab.models.members import base_name, matching
-from ultralab.models.remote import open_ranged
 from ultralab.models.sources import trust
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.system import files, process

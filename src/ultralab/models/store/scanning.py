@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ultralab.models import catalog
+from ultralab.models.catalog import index as catalog
 from ultralab.models.store import knowledge
 from ultralab.models.store.knowledge import Census, Known, Stamp, blob_key, settled
 from ultralab.models.store.layout import Library

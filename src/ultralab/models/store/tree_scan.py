@@ -8,7 +8,7 @@ from array import array
 from pathlib import Path
 from typing import Final
 
-from ultralab.models import catalog
+from ultralab.models.catalog import index as catalog
 from ultralab.models.store.knowledge import Census, settled
 from ultralab.models.store.layout import Library
 from ultralab.models.store.links import name_of, target_of

@@ -13,8 +13,8 @@ from tests.unit.models.web import Site, serve
 
 from ultralab.kernel.errors import FetchFailed, NotFound, RequestError, Unsupported
 from ultralab.models import Library, pull
+from ultralab.models.far.files import open_ranged
 from ultralab.models.formats.gguf import FORMAT
-from ultralab.models.remote import open_ranged
 from ultralab.models.sources.base import RemoteFile, Resolution
 from ultralab.models.sources.pypi import SOURCE
 

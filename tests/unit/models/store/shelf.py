@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ultralab.models.catalog import load
+from ultralab.models.catalog.index import load
 from ultralab.models.publish import publish
 from ultralab.models.store.layout import Library
 from ultralab.models.store.volumes import Volume, prepare

@@ -11,11 +11,11 @@ from ultralab.kernel.progress import Progress
 from ultralab.models import bundles
 from ultralab.models.download import key_of, leftovers
 from ultralab.models.formats.base import USUAL_LIMITS, Format, Limits, ModelHeader
-from ultralab.models.grouping import Group, Sized, choose, groups
-from ultralab.models.held import already_here, in_store, name_taken, on_absent_volume
 from ultralab.models.inspect import Inspection, inspect
 from ultralab.models.library import Library
 from ultralab.models.names import Names, names_for
+from ultralab.models.pulling.grouping import Group, Sized, choose, groups
+from ultralab.models.pulling.held import already_here, in_store, name_taken, on_absent_volume
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile, Resolution
 from ultralab.models.store.placement import choose as place
 from ultralab.models.store.places import states

@@ -18,15 +18,15 @@ from ultralab.kernel.errors import Busy, NotFound, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
 from ultralab.kernel.units import format_bytes
+from ultralab.models.catalog.tags import KEEP
 from ultralab.models.download.leftovers import discard
-from ultralab.models.expose import exposed_to, unexpose
-from ultralab.models.leftovers import frees, newest_change
 from ultralab.models.library import Library, model_path, records, remove
 from ultralab.models.neighbours import NEIGHBOURS, neighbour
-from ultralab.models.prune import Candidate, Class, Proposal, proposals, way_back
+from ultralab.models.pruning.candidates import frees, newest_change
+from ultralab.models.pruning.proposals import Candidate, Class, Proposal, proposals, way_back
+from ultralab.models.sharing.expose import exposed_to, unexpose
 from ultralab.models.store import acts
 from ultralab.models.store.moving import COPY
-from ultralab.models.tags import KEEP
 from ultralab.models.types import ModelRecord
 from ultralab.system import clock, files, locks
 

@@ -17,8 +17,6 @@ from tests.gguf_maker import STR, small_model
 from tests.unit.models.neighbours.folders import COMMIT, everything, hub_repo, ollama_model, put, sha256
 
 from ultralab.kernel.errors import AlreadyExists, NotFound, Unsupported
-from ultralab.models.adopt import adopt, bundle_of, find_holdings
-from ultralab.models.expose import expose, exposed_to, unexpose
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.library import Library, add, model_path, remove, verify
 from ultralab.models.neighbours import FOLDER, NEIGHBOURS
@@ -27,6 +25,8 @@ from ultralab.models.neighbours.huggingface import HUGGING_FACE
 from ultralab.models.neighbours.llamacpp import LLAMA_CPP
 from ultralab.models.neighbours.lmstudio import LM_STUDIO
 from ultralab.models.neighbours.ollama import OLLAMA
+from ultralab.models.sharing.adopt import adopt, bundle_of, find_holdings
+from ultralab.models.sharing.expose import expose, exposed_to, unexpose
 from ultralab.models.store.hashing import hash_of
 from ultralab.models.types import ModelRecord, Staged
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from ultralab.kernel.text import shorten
-from ultralab.models.bits import quantization_fits
-from ultralab.models.card_notes import notes_of, pages_of
-from ultralab.models.catalog import UNTRUSTED, Row, asked, rows, stamp_of, trusted
+from ultralab.models.catalog.bits import quantization_fits
+from ultralab.models.catalog.card_notes import notes_of, pages_of
+from ultralab.models.catalog.index import UNTRUSTED, Row, asked, rows, stamp_of, trusted
 from ultralab.models.library import Library
 from ultralab.models.types import ModelRecord
 from ultralab.system import clock
@@ -37,7 +37,7 @@ class Filter:
     """Conditions, of which all must hold. ``None``, ``""`` and ``()`` ask for nothing.
 
     ``family`` is a family or how it begins (``qwen`` is ``qwen2.5`` too); ``quant`` is as
-    :func:`ultralab.models.bits.quantization_fits` says; ``max_size`` in bytes; ``min_context`` in tokens (a model that
+    :func:`ultralab.models.catalog.bits.quantization_fits` says; ``max_size`` in bytes; ``min_context`` in tokens (a model that
     does not say its context has none); ``fits`` asks for what is known to fit into memory; ``unused_for`` for what was
     neither used nor added within that time; ``tags`` for all of these; ``unsafe`` for what could run code when loaded
     (False: what could not).

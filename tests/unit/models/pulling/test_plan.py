@@ -15,11 +15,11 @@ from tests.safetensors_maker import safetensors_bytes
 from ultralab.kernel.errors import AlreadyExists, DiskFull, NotFound
 from ultralab.models import Library, pull
 from ultralab.models.download import key_of
+from ultralab.models.far.files import FIRST
 from ultralab.models.formats.gguf import FORMAT as GGUF
 from ultralab.models.formats.safetensors import FORMAT as SAFETENSORS
-from ultralab.models.pull import plan_pull
-from ultralab.models.pulling import Pulling, PullPlan
-from ultralab.models.remote import FIRST
+from ultralab.models.pulling.plan import Pulling, PullPlan
+from ultralab.models.pulling.pull import plan_pull
 from ultralab.models.sources.base import Access, RemoteFile
 from ultralab.models.sources.huggingface import SOURCE as HUB
 from ultralab.models.sources.path import SOURCE as PATH

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ultralab.kernel.errors import FetchFailed, RequestError
-from ultralab.models.remote import Budget, FarFile, RangedFile, open_ranged
+from ultralab.models.far.files import Budget, FarFile, RangedFile, open_ranged
 from ultralab.system import http
 
 Handler = BaseHTTPRequestHandler

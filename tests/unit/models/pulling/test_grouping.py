@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ultralab.kernel.errors import RequestError, Unsupported
-from ultralab.models.grouping import Group, Sized, choose, group_of, groups, with_companions
+from ultralab.models.pulling.grouping import Group, Sized, choose, group_of, groups, with_companions
 from ultralab.models.sources.patterns import select
 
 GB = 1_000_000_000

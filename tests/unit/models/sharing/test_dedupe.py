@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from tests.unit.models.neighbours.folders import hub_repo, ollama_model, put, sha256
 
-from ultralab.models.dedupe import DedupePlan, Left, Place, apply, plan
 from ultralab.models.library import Library
+from ultralab.models.sharing.dedupe import DedupePlan, Left, Place, apply, plan
 from ultralab.system import files
 
 BIG = os.urandom(2_500_000)
@@ -210,7 +210,7 @@ def test_what_cannot_be_read_is_told(library: Library, tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from ultralab.models.dedupe import Place, apply, plan
+from ultralab.models.sharing.dedupe import Place, apply, plan
 from ultralab.models.library import Library
 from ultralab.system import files
 library, folder = Library(Path(sys.argv[1])), Path(sys.argv[2])

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ultralab.models.bits import bits_of, quantization_fits
-from ultralab.models.catalog_page import write_model_pages
+from ultralab.models.catalog.bits import bits_of, quantization_fits
+from ultralab.models.catalog.pages import write_model_pages
+from ultralab.models.catalog.search import Filter, find_text, matching, snippet
 from ultralab.models.library import Library
 from ultralab.models.records import file_name, write_record
-from ultralab.models.search import Filter, find_text, matching, snippet
 from ultralab.models.types import ModelFile, ModelRecord
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

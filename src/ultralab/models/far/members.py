@@ -13,7 +13,7 @@ from ultralab.kernel.errors import FetchFailed, NotFound
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 from ultralab.kernel.units import format_bytes
-from ultralab.models.remote import Seekable
+from ultralab.models.far.files import Seekable
 from ultralab.models.zip_directory import Member, damaged, data_start, is_stored, read_directory, require_readable
 
 _BLOCK: Final = 64 * 1024

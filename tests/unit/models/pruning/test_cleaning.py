@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.models.test_catalog import ONE
+from tests.unit.models.catalog.test_index import ONE
 
 from ultralab.kernel.errors import FetchFailed
-from ultralab.models.cleaning import Rules, apply, low_space_finding, rules_for, standing
-from ultralab.models.leftovers import candidates, free_space, from_far, remnants
+from ultralab.models.catalog.tags import tag
 from ultralab.models.library import Library, model_path, records
-from ultralab.models.prune import Proposal, proposals
+from ultralab.models.pruning.candidates import candidates, free_space, from_far, remnants
+from ultralab.models.pruning.cleaning import Rules, apply, low_space_finding, rules_for, standing
+from ultralab.models.pruning.proposals import Proposal, proposals
 from ultralab.models.records import write_record
 from ultralab.models.store.acts import log_of
-from ultralab.models.tags import tag
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
 from ultralab.system import clock, locks
 
@@ -290,10 +290,10 @@ def test_of_two_processes_one_stands(library: Library) -> None:
 _PRUNE = """
 import sys
 from pathlib import Path
-from ultralab.models.cleaning import apply
-from ultralab.models.leftovers import candidates
+from ultralab.models.pruning.cleaning import apply
+from ultralab.models.pruning.candidates import candidates
 from ultralab.models.library import Library
-from ultralab.models.prune import proposals
+from ultralab.models.pruning.proposals import proposals
 from ultralab.system import clock
 library = Library(Path(sys.argv[1]))
 chosen = proposals(candidates(library, last_used={}), now=clock.now(), free={}, wanted=0, age_days=90)
@@ -357,7 +357,7 @@ from pathlib import Path
 place = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], check=True)
 sys.path.insert(0, sys.argv[2])
-from tests.unit.models.test_cleaning import Library, apply, log, names, offered, put
+from tests.unit.models.pruning.test_cleaning import Library, apply, log, names, offered, put
 library = Library(place / "lab")
 put(library, "one", b"x" * 300_000)
 put(library, "two", b"y" * 300_000)

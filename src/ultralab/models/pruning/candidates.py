@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from ultralab.models.catalog.search import last_touched
+from ultralab.models.catalog.tags import KEEP
 from ultralab.models.library import Library, problems, records
-from ultralab.models.prune import Candidate, Remnant, better_of
-from ultralab.models.search import last_touched
+from ultralab.models.pruning.proposals import Candidate, Remnant, better_of
 from ultralab.models.store.places import locate, states
 from ultralab.models.store.volumes import Volume
-from ultralab.models.tags import KEEP
 from ultralab.models.types import ModelRecord
 
 _LOCAL: Final = ("path", "file", "")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.models.test_catalog import ONE
+from tests.unit.models.catalog.test_index import ONE
 
-from ultralab.models.prune import Candidate, Remnant, better_of, proposals, way_back
+from ultralab.models.pruning.proposals import Candidate, Remnant, better_of, proposals, way_back
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

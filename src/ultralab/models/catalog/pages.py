@@ -8,8 +8,8 @@ from typing import Final
 
 from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.ids import slug
-from ultralab.models.card import card_facts, card_parts, card_text, in_order, no_variants, page_of, values
-from ultralab.models.card_notes import CARD, folder_of, is_old_page, owners_text, with_notes
+from ultralab.models.catalog.card import card_facts, card_parts, card_text, in_order, no_variants, page_of, values
+from ultralab.models.catalog.card_notes import CARD, folder_of, is_old_page, owners_text, with_notes
 from ultralab.models.types import ModelRecord
 from ultralab.pages import Metadata, fill, parts_of, read_page, render, write_page
 from ultralab.system import files
@@ -17,7 +17,7 @@ from ultralab.system import files
 CATALOG: Final = "models/catalog.md"
 DOCUMENT_VERSION: Final = "1.0"
 
-_PACKAGE: Final = "ultralab.models"
+_PACKAGE: Final = "ultralab.models.catalog"
 
 __all__ = ["CATALOG", "card_parts", "catalog_parts", "page_of", "write_model_pages"]
 

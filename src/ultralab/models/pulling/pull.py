@@ -14,11 +14,11 @@ from ultralab.kernel.progress import SILENT, Progress
 from ultralab.models import bundles
 from ultralab.models.download import fetch_all, key_of, local_path
 from ultralab.models.formats.base import Format
-from ultralab.models.held import already_here, in_store, pulled_as
 from ultralab.models.inspect import inspect
 from ultralab.models.library import Library, add
 from ultralab.models.names import require_name
-from ultralab.models.pulling import ORDINARY, Pulling, PullPlan, planned
+from ultralab.models.pulling.held import already_here, in_store, pulled_as
+from ultralab.models.pulling.plan import ORDINARY, Pulling, PullPlan, planned
 from ultralab.models.sources.base import RemoteFile, Source
 from ultralab.models.store.places import locate
 from ultralab.models.types import ModelRecord, Staged

@@ -14,12 +14,12 @@ from typing import Final
 from ultralab.kernel.ids import slug
 from ultralab.kernel.language import N_, translation
 from ultralab.kernel.units import format_bytes, format_count
-from ultralab.models.bits import bits_of
-from ultralab.models.card_notes import CARD
+from ultralab.models.catalog.bits import bits_of
+from ultralab.models.catalog.card_notes import CARD
 from ultralab.models.types import ModelRecord
 from ultralab.pages import parts_of, render
 
-_PACKAGE: Final = "ultralab.models"
+_PACKAGE: Final = "ultralab.models.catalog"
 _GROUPS: Final = ("4-bit", "8-bit", "GGUF", "other")
 _KINDS: Final = {
     "gguf": "gguf",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ultralab.kernel.errors import FetchFailed
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
-from ultralab.models.remote_parts import Part, ask, failed, may_be_elsewhere
+from ultralab.models.far.parts import Part, ask, failed, may_be_elsewhere
 
 if TYPE_CHECKING:
     import httpx

@@ -13,12 +13,12 @@ from tests.safetensors_maker import LLAMA, SMALL, safetensors_bytes
 from tests.unit.models.neighbours.folders import COMMIT, everything, hub_repo, ollama_model, put, sha256
 
 from ultralab.kernel.errors import AlreadyExists, FileDamaged, NotFound, Unsupported
-from ultralab.models.adopt import Found, adopt, find_holdings
 from ultralab.models.formats.base import Format
 from ultralab.models.formats.gguf import FORMAT
 from ultralab.models.formats.safetensors import FORMAT as SAFETENSORS
 from ultralab.models.library import Library, model_path, records, remove, verify
 from ultralab.models.neighbours import NEIGHBOURS
+from ultralab.models.sharing.adopt import Found, adopt, find_holdings
 from ultralab.models.store.hashing import hash_of
 from ultralab.models.types import ModelFile, ModelRecord
 

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.models.test_catalog import ONE
+from tests.unit.models.catalog.test_index import ONE
 
 from ultralab.kernel.errors import FileDamaged, NotFound, RequestError
+from ultralab.models.catalog.search import find_text
+from ultralab.models.catalog.tags import describe, require_tag, tag
 from ultralab.models.library import Library, records
 from ultralab.models.records import file_name, write_record
-from ultralab.models.search import find_text
-from ultralab.models.tags import describe, require_tag, tag
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_no_such_model_and_a_file_that_was_damaged_meanwhile(library: Library) -
 def test_many_processes_lose_no_tag(library: Library) -> None:
     code = (
         "import sys; from pathlib import Path; from ultralab.models.library import Library;"
-        "from ultralab.models.tags import tag; tag(Library(Path(sys.argv[1])), 'tiny', [sys.argv[2]])"
+        "from ultralab.models.catalog.tags import tag; tag(Library(Path(sys.argv[1])), 'tiny', [sys.argv[2]])"
     )
     words = [f"t{number}" for number in range(6)]
     running = [subprocess.Popen([sys.executable, "-c", code, str(library.home), word]) for word in words]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from ultralab.models import catalog
+from ultralab.models.catalog import index as catalog
+from ultralab.models.catalog.search import find_text
 from ultralab.models.library import Library, problems, records
 from ultralab.models.records import file_name, read_record, write_record
-from ultralab.models.search import find_text
 from ultralab.models.types import ModelFile, ModelRecord
 from ultralab.system.database import open_database
 
@@ -98,7 +98,7 @@ def test_the_index_of_an_older_version_is_read_anew(library: Library) -> None:
     import apsw, sys
     from pathlib import Path
     import ultralab.models
-    first = Path(ultralab.models.__file__).with_name("migrations") / "0001_catalog.sql"
+    first = Path(ultralab.models.catalog.__file__).with_name("migrations") / "0001_catalog.sql"
     made = apsw.Connection(sys.argv[1])
     made.execute(first.read_text())
     made.execute("INSERT INTO model VALUES ('gone--x.json', '1-2-3', 'gone', 'x', '', '', 0, '', '{}')")

@@ -20,7 +20,7 @@ from ultralab.models.types import ModelRecord
 from ultralab.system import clock, files
 from ultralab.system.database import Database, open_database
 
-_PACKAGE: Final = "ultralab.models"
+_PACKAGE: Final = "ultralab.models.catalog"
 _SECOND: Final = 1_000_000_000
 _TICK: Final = 1.5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from ultralab.models.catalog_page import card_parts, catalog_parts, page_of, write_model_pages
+from ultralab.models.catalog.pages import card_parts, catalog_parts, page_of, write_model_pages
 from ultralab.models.types import Derivation, ModelFile, ModelRecord
 from ultralab.pages import parts_of
 from ultralab.setup.tree import create_lab

@@ -1,0 +1,1 @@
+"""One copy of the bytes for every tool: what others have, equal bytes, showing ours."""

@@ -84,10 +84,13 @@ def test_a_model_that_is_not_there(lab: Path, tmp_path: Path) -> None:
 
 
 def test_a_model_that_may_not_be_read(lab: Path, tmp_path: Path) -> None:
-    """A folder stands where the file should be: nobody, not even root, reads that."""
+    """A folder without files stands where the file should be, and a pipe, which nobody may wait for."""
     (tmp_path / "folder.gguf").mkdir()
     done = ultralab("models", "pull", tmp_path / "folder.gguf", "--home", lab)
-    _says(done, 2, re.escape(f"{tmp_path}/folder.gguf is not a file."))
+    _says(done, 2, re.escape(f"{tmp_path}/folder.gguf holds no files."))
+    os.mkfifo(tmp_path / "pipe.gguf")
+    done = ultralab("models", "pull", tmp_path / "pipe.gguf", "--home", lab)
+    _says(done, 1, re.escape(f"{tmp_path}/pipe.gguf is not a regular file."))
 
 
 def test_a_truncated_model(lab: Path, spec: Path) -> None:

@@ -87,11 +87,11 @@ def _unwhole(library: Library, seen: Scan) -> Finding:
     sentences = [error.message for error in errors]
     if seen.changed:
         sentences.append(
-            _("{count} files changed since they were checked: {shown}").format(
+            _("{count} files were copied, restored or changed since they were checked: {shown}").format(
                 count=len(seen.changed), shown=_shown(library, seen.changed)
             )
         )
-        return Finding("fail", " ".join(sentences), _("Run: ultralab models verify"))
+        return Finding("warn", " ".join(sentences), _("Run: ultralab models verify"))
     if lost := [path for path in seen.missing if path.is_relative_to(library.tree)]:
         sentences.append(
             _("{count} names are missing or lead elsewhere: {shown}").format(

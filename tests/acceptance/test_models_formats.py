@@ -225,6 +225,7 @@ def test_a_quantization_without_its_tool_says_how_to_get_it(home: Path, tmp_path
     assert (unknown.status, unknown.error["kind"]) == (2, "UnknownChoice")
 
 
+@pytest.mark.slow  # a framework, and an interruption
 def test_a_conversion_interrupted_leaves_nothing_and_then_succeeds(home: Path, tmp_path: Path) -> None:
     packed_llama(tmp_path / "awq", "awq")
     parent = ultralab("models", "pull", tmp_path / "awq", "--name", "packed", "--home", home, "--json").data

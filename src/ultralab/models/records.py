@@ -105,7 +105,7 @@ def _record(path: Path, data: Mapping[str, Any]) -> ModelRecord:
     for name, fits in _FITS.items():
         if name in values and not fits(values[name]):
             raise _bad(path, _("the field {field} is not what it should be").format(field=name))
-    values = {name: _shown(value) for name, value in values.items()}
+    values = {name: value if name in _TO_PULL else _shown(value) for name, value in values.items()}
     values["files"] = tuple(ModelFile(item["name"], item["size"], item["sha256"]) for item in values["files"])
     if values.get("derived") is not None:
         values["derived"] = {
@@ -163,6 +163,7 @@ def _are_files(value: object) -> bool:
     )
 
 
+_TO_PULL: Final = ("source", "source_url")  # as they stand they lead back: whoever shows them cleans them
 _LISTS: Final = frozenset({"base_models", "unsafe", "tags"})
 
 _FITS: Final[Mapping[str, Callable[[object], bool]]] = {

@@ -82,7 +82,7 @@ class ModelSettings:
         NAME, "auto", N_("Where new models go: a volume's name, home, or auto: home while keep_free stays free there.")
     )
     keep_free: int = _setting(
-        SIZE, "20GiB", N_("Space that downloads leave free on a disk, and below which a warning comes.")
+        SIZE, "5GiB", N_("Space that downloads leave free on a disk, and below which a warning comes.")
     )
     connections: int = _setting(
         whole(1, 16, N_("a whole number from 1 to 16")), 4, N_("Connections at once for one file that is downloaded.")
@@ -93,7 +93,7 @@ class ModelSettings:
     max_tensors: int = _setting(
         whole(1, 10_000_000, N_("a whole number from 1 to 10000000")),
         262_144,
-        N_("The most tensors that a model's header may list; more is refused unread."),
+        N_("The most tensors that a model's headers may list (a GGUF file's: a quarter); more is refused unread."),
     )
     prune: str = _setting(
         choice("ask", "refetchable", "derived", "both"),

@@ -26,7 +26,7 @@ DEFAULTS = {
     "memory.reserve": 2 * 1024**3,
     "models.volumes": [],
     "models.placement": "auto",
-    "models.keep_free": 20 * 1024**3,
+    "models.keep_free": 5 * 1024**3,
     "models.connections": 4,
     "models.mirrors": [],
     "models.max_tensors": 262_144,

@@ -12,7 +12,7 @@ from ultralab.cli.detach import Ahead, detachable
 from ultralab.cli.frame import Command, Request
 from ultralab.cli.home import opened
 from ultralab.cli.models.names import complete_ref
-from ultralab.kernel.errors import RequestError
+from ultralab.kernel.errors import FileDamaged, RequestError
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
 
@@ -52,11 +52,13 @@ def verify(request: Request, model: str | None) -> None:
 
     verdicts = model_storage.verify(opened(request), model, progress_for(request))
 
+    bad = [problem for verdict in verdicts for problem in verdict.problems]
+
     def draw(console: Any) -> None:
         for verdict in verdicts:
             if not verdict.problems:
                 console.print(_("{ref}: every byte is as it was recorded.").format(ref=verdict.ref), soft_wrap=True)
-            for problem in verdict.problems:
+            for problem in verdict.problems if len(bad) > 1 else ():
                 console.print(f"{verdict.ref}: {problem.message} {problem.hint}".rstrip(), soft_wrap=True)
 
     data = [
@@ -68,8 +70,14 @@ def verify(request: Request, model: str | None) -> None:
         for verdict in verdicts
     ]
     show(request, data, draw)
-    if any(verdict.problems for verdict in verdicts):
+    if bad and request.json:
         raise SystemExit(1)
+    if len(bad) == 1:
+        raise FileDamaged(bad[0].message, hint=bad[0].hint, **bad[0].data)
+    if bad:
+        raise FileDamaged(
+            _("{count} files are damaged or missing.").format(count=len(bad)), hint=_("What to do stands beside each.")
+        )
 
 
 @click.command(

@@ -41,7 +41,7 @@ def tag(request: Request, model: str, tags: tuple[str, ...], remove: tuple[str, 
     "describe",
     cls=Command,
     help=_("Say in one sentence what MODEL is for; catalog and model page show it, find searches it."),
-    examples=('ultralab models describe smollm2-135m-instruct:q4_1 "Small and quick, for tests."',),
+    examples=('ultralab models describe smollm2-135m-instruct:q4_1 "For tests."',),
 )
 @click.argument("model", shell_complete=complete_ref)
 @click.argument("text")

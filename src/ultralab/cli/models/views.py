@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ultralab.kernel.language import _
+from ultralab.kernel.text import printable
 from ultralab.kernel.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def inspected(data: Mapping[str, Any]) -> list[Row]:
 
 def source_line(ref: str, revision: str) -> str:
     """A reference, with what it stood for where it does not say that itself."""
-    return ref if not revision or revision in ref else f"{ref}  ({revision[:12]})"
+    shown = printable(ref, 1000)
+    return shown if not revision or revision in ref else f"{shown}  ({revision[:12]})"
 
 
 def format_line(format_: str, quantization: str, bits: float) -> str:
@@ -134,6 +136,6 @@ def _derived(record: ModelRecord) -> str:
 def origin(record: ModelRecord) -> str:
     """Where a model is from, short: its source, or an arrow to the variant that it was made from."""
     if record.derived is None:
-        return record.source
+        return printable(record.source, 1000)
     name, _colon, variant = record.derived["parent"].partition(":")
     return f"← {variant}" if name == record.name else f"← {record.derived['parent']}"

@@ -13,6 +13,7 @@ from typing import Final
 
 from ultralab.kernel.ids import slug
 from ultralab.kernel.language import N_, translation
+from ultralab.kernel.text import printable
 from ultralab.kernel.units import format_bytes, format_count
 from ultralab.models.catalog.bits import bits_of
 from ultralab.models.catalog.card_notes import CARD
@@ -104,8 +105,8 @@ def card_facts(records: Sequence[ModelRecord], language: str) -> tuple[tuple[str
     sources = [record for record in ordered if record.derived is None] or ordered
     return (
         (say(N_("Name")), _listed(record.title or record.name for record in _one_each(ordered))),
-        (say(N_("Source")), _listed(record.source for record in sources)),
-        (say(N_("URL")), _listed(record.source_url for record in sources)),
+        (say(N_("Source")), _listed(printable(record.source, 1000) for record in sources)),
+        (say(N_("URL")), _listed(printable(record.source_url, 1000) for record in sources)),
         (say(N_("Parameters")), _listed(format_count(record.parameters) for record in _by_size(ordered))),
         (say(N_("Format")), _listed(record.format for record in ordered)),
         (say(N_("Licence")), _listed(record.licence for record in ordered)),
@@ -150,7 +151,7 @@ def values(record: ModelRecord) -> dict[str, object]:
         "licence": record.licence,
         "base_models": ", ".join(record.base_models),
         "added": record.added[:10],
-        "source": record.source,
+        "source": printable(record.source, 1000),
         "parent": record.derived["parent"] if record.derived else "",
         "description": record.description,
         "tags": ", ".join(record.tags),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,11 @@ _ENDING: Final = ".making"
 def staging(library: Library, key: str, size: int) -> Iterator[Path]:
     """An empty folder for the work ``key``, whose lock the caller holds; removed at the end, with what is still in it.
 
-    It lies on the volume that ``size`` more bytes go to, so that publishing is a rename.
-    What an earlier process left there (it was killed) goes first, of this work and of others that nobody holds.
-    Raises DiskFull, NotFound (a volume that is
-    not there), FileAccess.
+    It lies on the volume that ``size`` more bytes go to, so that publishing is a rename; what downloads leave free may be
+    used. What an earlier process left there (it was killed) goes first, of this work and of others that nobody holds.
+    Raises DiskFull, NotFound (a volume that is not there), FileAccess.
     """
-    folder = choose(size, states(library), library.placement).partial / f"{key}{_ENDING}"
+    folder = choose(size, states(library), replace(library.placement, keep_free=0)).partial / f"{key}{_ENDING}"
     sweep(library)
     with files.explained(folder):
         shutil.rmtree(folder, ignore_errors=True)

@@ -112,13 +112,13 @@ def test_the_index_of_an_older_version_is_read_anew(library: Library) -> None:
 
 def test_an_index_whose_rows_rotted_is_made_again(library: Library) -> None:
     assert titles(library) == ["Tiny"]
-    database = open_database(library.catalog, "ultralab.models")
+    database = open_database(library.catalog, "ultralab.models.catalog")
     (row,) = database.tuples("everything")
     for wrong in ("{", "[]", "{}", '{"name": 1}'):
         database.run("put", file=row[0], stamp=row[1].rstrip("?"), name="x", variant="y", derived=0, record=wrong)
         assert titles(library) == ["Tiny"]
         database.close()
-        database = open_database(library.catalog, "ultralab.models")
+        database = open_database(library.catalog, "ultralab.models.catalog")
     database.close()
 
 

@@ -45,6 +45,7 @@ def judged(record: ModelRecord) -> str:
     return record.derived["judged"]
 
 
+@pytest.mark.slow  # a framework
 def test_hf_becomes_mlx_and_says_the_same(library: Library, tmp_path: Path) -> None:
     parent = take(library, hf_llama(tmp_path / "hf", dtype="BF16"), "tiny")
     made = convert(library, parent, "mlx", FORMATS, added_by="tests")
@@ -83,6 +84,7 @@ def test_mlx_quantized_and_quantized_otherwise(library: Library, tmp_path: Path)
         convert(library, eight, "mlx", FORMATS)
 
 
+@pytest.mark.slow  # a framework
 def test_awq_becomes_f16_and_says_what_mlx_lm_reads_in_it(library: Library, tmp_path: Path) -> None:
     meant = packed_llama(tmp_path / "awq", "awq")
     parent = take(library, tmp_path / "awq", "tiny")

@@ -54,6 +54,8 @@ def selftest_checks(home: Path) -> tuple[Check, ...]:
     """Does what ultralab claims hold on this machine? The engines are tried with a model of the lab's library."""
     from ultralab.app.engine_check import engine_checks
     from ultralab.app.job_check import job_checks
+    from ultralab.app.model_check import model_checks
     from ultralab.machine import checks as machine
 
-    return (*machine.selftest_checks(), *job_checks(), *engine_checks(open_lab(home) if is_lab(home) else None))
+    lab = open_lab(home) if is_lab(home) else None
+    return (*machine.selftest_checks(), *job_checks(), *model_checks(lab), *engine_checks(lab))

@@ -5,7 +5,7 @@ ARGS =
 V = .venv/bin/
 SETUP = scripts/require_python.sh $(PYTHON) && $(PYTHON) scripts/setup.py
 
-.PHONY: help setup setup-dev demo check fmt test test-long bench lock docs translations clean
+.PHONY: help setup setup-dev compiled demo check fmt test test-long bench lock docs translations clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -32,18 +32,21 @@ fmt: setup-dev ## Format the code and mend what can be mended by itself
 	$(V)ruff check --fix-only .
 	$(V)ruff format .
 
-test: setup-dev ## The tests (under 15 minutes on two cores; ARGS="tests/unit -k name")
+test: setup-dev compiled ## The tests (under 15 minutes on two cores; ARGS="tests/unit -k name")
 	$(V)python -m pytest -m "not slow" $(ARGS)
 
-test-long: setup-dev ## Kill, soak and framework tests (under 40 minutes)
+test-long: setup-dev compiled ## Kill, soak and framework tests (under 40 minutes)
 	@$(V)python -m pytest -m slow $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "0 passed, 0 failed"; }
 
-bench: setup-dev ## Measure start-up, jobs and the library against their limits (six minutes)
+bench: setup-dev compiled ## Measure start-up, jobs and the library against their limits (six minutes)
 	@$(V)python benchmarks/startup.py
 	@$(V)python benchmarks/jobs.py
 	@$(V)python benchmarks/library.py
 	@$(V)python benchmarks/headers.py
 	@$(V)python benchmarks/download.py
+
+compiled: setup-dev # byte code, as an installed command has it, even where the environment says not to write any
+	@$(V)python -m compileall -q src
 
 lock: setup-dev ## Compile requirements/*.txt anew (ARGS=--upgrade takes the newest versions)
 	$(V)python scripts/lock.py $(ARGS)

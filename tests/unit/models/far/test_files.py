@@ -34,8 +34,8 @@ def send(handler: Handler, place: Place, status: int, body: bytes, headers: dict
     for name, value in {"Content-Length": str(len(body)), **headers}.items():
         handler.send_header(name, value)
     handler.end_headers()
+    place.sent += len(body)  # before the client can have it: else it may ask first
     handler.wfile.write(body)
-    place.sent += len(body)
 
 
 def parts(handler: Handler, place: Place, start: int, end: int) -> None:

@@ -88,7 +88,8 @@ def one_download(site: Site, remote: RemoteFile, into: Path, target: Path, limit
     return not said
 
 
-@pytest.mark.parametrize("hashed", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a kill test
+@pytest.mark.parametrize("hashed", [True, False])
 def test_eight_kills_of_forty_megabytes(tmp_path: Path, hashed: bool) -> None:
     figures = killed_downloads(tmp_path, 40_000_000, 8, 10e6, hashed=hashed)
     print(figures)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from ultralab.jobs import schedules
 from ultralab.jobs.schedules import Schedule
 from ultralab.jobs.states import TRANSITIONS
@@ -232,6 +234,7 @@ def goes_on(queue: Queue, before: State) -> None:
     assert job(queue, made.id) == held
 
 
+@pytest.mark.slow  # 320 power cuts
 def test_the_power_is_cut(tmp_path: Path) -> None:
     make_queue(tmp_path / "jobs")
     dice = random.Random(20261123)

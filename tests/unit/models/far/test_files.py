@@ -199,7 +199,7 @@ def test_a_large_file_without_parts_is_refused() -> None:
         (status(403), "refuses access .answer 403"),
         (status(416), "shorter"),
         (status(503), "503"),
-        (redirect("/model.gguf"), "cannot be reached"),
+        (redirect("/model.gguf"), "without an end|cannot be reached"),  # a closed connection may be told first
         (redirect("ftp://example.org/x"), "cannot be reached"),
         (lambda handler, place, start, end: handler.connection.close(), "cannot be reached"),
     ],

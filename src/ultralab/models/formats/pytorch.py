@@ -16,8 +16,8 @@ from ultralab.models.formats.pickle_allowed import ITEM_BYTES
 from ultralab.models.formats.pickle_scan import MOST_OPCODES
 from ultralab.models.formats.pytorch_file import Contents, looks_pickled, read_contents
 from ultralab.models.formats.pytorch_files import candidates, indexes, weights
+from ultralab.models.formats.shaped import model_shape
 from ultralab.models.formats.tokenizers import chat_template, tokenizer_kind
-from ultralab.planner.types import ModelShape
 
 _MOST_FINDINGS: Final = 100
 _MOST_OPCODES_TOGETHER: Final = 4 * MOST_OPCODES
@@ -106,29 +106,10 @@ def _header(contents: Sequence[Contents], config: Config) -> ModelHeader:
         quantization=main,
         bits_per_weight=8 * stored / parameters if parameters else 0.0,
         tensor_types=totals,
-        shape=_shape(config, parameters, stored),
+        shape=model_shape(config, parameters, stored, stored),
         metadata={key: value for key, value in config.raw.items() if isinstance(value, str | int | float)},
         active_parameters=parameters,
         experts=config.experts,
         experts_used=config.experts_used,
         dtype="" if main == "?" else main,
-    )
-
-
-def _shape(config: Config, parameters: int, stored: int) -> ModelShape:
-    return ModelShape(
-        architecture=config.architecture,
-        layers=config.layers,
-        embedding=config.hidden,
-        feed_forward=config.intermediate,
-        heads=config.heads,
-        kv_heads=config.kv_heads,
-        key_dim=config.head_dim,
-        value_dim=config.value_dim,
-        vocabulary=config.vocabulary,
-        trained_context=config.context,
-        parameters=parameters,
-        weight_bytes=stored,
-        bytes_per_token=stored,
-        attention=config.attention,
     )

@@ -39,7 +39,7 @@ def header_of(
         quantization=quantization,
         bits_per_weight=tally.bits_per_weight,
         tensor_types=dict(sorted(tally.types.items(), key=lambda one: (-one[1], one[0]))),
-        shape=_shape(config, tally),
+        shape=model_shape(config, tally.parameters, tally.size, tally.bytes_per_token(config.used_share)),
         metadata=_scalars(config.raw),
         active_parameters=tally.active(config.used_share),
         experts=config.experts,
@@ -54,7 +54,8 @@ def header_of(
     )
 
 
-def _shape(config: Config, tally: Tally) -> ModelShape:
+def model_shape(config: Config, parameters: int, weight_bytes: int, bytes_per_token: int) -> ModelShape:
+    """A model's shape from its configuration and what its tensors sum up to (bytes)."""
     return ModelShape(
         architecture=config.architecture,
         layers=config.layers,
@@ -66,9 +67,9 @@ def _shape(config: Config, tally: Tally) -> ModelShape:
         value_dim=config.value_dim,
         vocabulary=config.vocabulary,
         trained_context=config.context,
-        parameters=tally.parameters,
-        weight_bytes=tally.size,
-        bytes_per_token=tally.bytes_per_token(config.used_share),
+        parameters=parameters,
+        weight_bytes=weight_bytes,
+        bytes_per_token=bytes_per_token,
         attention=config.attention,
     )
 

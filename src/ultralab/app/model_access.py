@@ -71,13 +71,13 @@ def fit(lab: Lab, header: ModelHeader) -> FitCheck:
     too large by themselves are a no.
     """
     from ultralab.models.pulling.plan import FitCheck
-    from ultralab.planner import llamacpp_memory
+    from ultralab.planner import Demand, llamacpp_memory
 
     limit, context = _memory(lab.settings.memory.reserve), lab.settings.engines.context
     try:
         if header.format != "gguf":
             raise Unsupported("")
-        needed = llamacpp_memory(header.shape, context).total
+        needed = llamacpp_memory(header.shape, Demand(context)).total
     except UltralabError:
         weights = header.shape.weight_bytes
         sentence = _("the weights take {weights} of {limit}; what a context adds cannot be predicted yet")

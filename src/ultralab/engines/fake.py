@@ -14,7 +14,7 @@ from pathlib import Path
 from ultralab import __version__
 from ultralab.engines.base import Availability, Capability, Client, Endpoint, Launch, LoadOptions
 from ultralab.kernel.language import N_
-from ultralab.planner.types import MemoryPlan, ModelShape
+from ultralab.planner.types import Amount, MemoryPlan, ModelShape
 
 _PROCESS_BYTES = 30_000_000  # an interpreter with a small HTTP server
 
@@ -32,7 +32,9 @@ class Fake:
 
     def plan(self, shape: ModelShape, options: LoadOptions) -> MemoryPlan:
         """Only its own process: no weights are read."""
-        return MemoryPlan(0, 0, 0, _PROCESS_BYTES, 0.25, N_("the fake engine holds no weights"))
+        basis = N_("the fake engine holds no weights")
+        nothing = Amount(0)
+        return MemoryPlan(nothing, nothing, nothing, Amount(_PROCESS_BYTES, 0.25, basis), basis)
 
     def launch(self, model: Path, options: LoadOptions, secret: str) -> Launch:
         """Start ``engines.fake_child``."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from ultralab.engines.base import Availability, Capability, Client, Endpoint, Launch, LoadOptions
 from ultralab.kernel.language import _
 from ultralab.planner import llamacpp_memory
-from ultralab.planner.types import MemoryPlan, ModelShape
+from ultralab.planner.types import Demand, MemoryPlan, ModelShape
 
 
 class LlamaCpp:
@@ -29,7 +29,7 @@ class LlamaCpp:
 
     def plan(self, shape: ModelShape, options: LoadOptions) -> MemoryPlan:
         """See ``planner.llamacpp_memory``."""
-        return llamacpp_memory(shape, options.context)
+        return llamacpp_memory(shape, Demand(options.context, outputs=1))
 
     def launch(self, model: Path, options: LoadOptions, secret: str) -> Launch:
         """The child takes its request from its environment: a secret must not stand on a command line."""

@@ -21,10 +21,10 @@ def expect(shape: ModelShape, engine: Engine, options: LoadOptions, machine: Mac
     return Expected(
         memory_bytes=memory.total,
         memory_parts={
-            "weights": memory.weights,
-            "kv_cache": memory.kv_cache,
-            "compute": memory.compute,
-            "overhead": memory.overhead,
+            "weights": memory.weights.bytes,
+            "kv_cache": memory.kv_cache.bytes,
+            "compute": memory.compute.bytes,
+            "overhead": memory.overhead.bytes,
         },
         memory_error_band=memory.error_band,
         memory_basis=memory.basis,

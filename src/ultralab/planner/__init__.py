@@ -1,7 +1,29 @@
 """The planner: pure functions from a model's shape and a machine's figures to memory and speed. No I/O."""
 
-from ultralab.planner.memory import kv_cache_bytes, llamacpp_memory
+from ultralab.planner.kv_cache import kv_cache
+from ultralab.planner.llamacpp import llamacpp_memory
 from ultralab.planner.speed import decode_speed
-from ultralab.planner.types import MemoryPlan, ModelShape, Prediction
+from ultralab.planner.types import (
+    Amount,
+    AttentionLayers,
+    Demand,
+    Experts,
+    MemoryPlan,
+    ModelShape,
+    Prediction,
+    RecurrentLayers,
+)
 
-__all__ = ["MemoryPlan", "ModelShape", "Prediction", "decode_speed", "kv_cache_bytes", "llamacpp_memory"]
+__all__ = [
+    "Amount",
+    "AttentionLayers",
+    "Demand",
+    "Experts",
+    "MemoryPlan",
+    "ModelShape",
+    "Prediction",
+    "RecurrentLayers",
+    "decode_speed",
+    "kv_cache",
+    "llamacpp_memory",
+]

@@ -22,10 +22,10 @@ from ultralab.engines.host import Loaded, Request, loaded
 from ultralab.kernel.errors import EngineDied, EngineFailed, UnknownChoice, Unsupported
 from ultralab.kernel.progress import Unit
 from ultralab.memory import holders, open_ledger
-from ultralab.planner.types import MemoryPlan, ModelShape
+from ultralab.planner.types import Amount, MemoryPlan, ModelShape
 from ultralab.system.process import identify
 
-SHAPE = ModelShape("none", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, "grouped")
+SHAPE = ModelShape("none", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ class Scripted:
         return self.state
 
     def plan(self, shape: ModelShape, options: LoadOptions) -> MemoryPlan:
-        return MemoryPlan(1, 0, 0, 0, 0.0, "")
+        return MemoryPlan(Amount(1), Amount(0), Amount(0), Amount(0))
 
     def launch(self, model: Path, options: LoadOptions, secret: str) -> Launch:
         return Launch((sys.executable, "-u", "-c", self.program))

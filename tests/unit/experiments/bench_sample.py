@@ -20,7 +20,7 @@ from ultralab.machine.types import Bandwidth, Machine
 from ultralab.models.types import ModelFile, ModelRecord
 from ultralab.monitor.base import Sampler
 from ultralab.monitor.samplers.system import SystemSampler
-from ultralab.planner.types import ModelShape
+from ultralab.planner.types import AttentionLayers, ModelShape
 
 TEXT = "The quick brown fox jumps over the lazy dog. " * 20
 
@@ -70,7 +70,7 @@ def shape(weight_bytes: int = 90_000_000) -> ModelShape:
         parameters=100_000_000,
         weight_bytes=weight_bytes,
         bytes_per_token=weight_bytes,
-        attention="grouped",
+        cache=(AttentionLayers(2, 4, 2, 16, 16),),
     )
 
 

@@ -9,7 +9,7 @@ from ultralab.models.formats.base import ModelHeader
 from ultralab.models.names import Names, names_for, require_name, split_quantization, title_for
 from ultralab.planner.types import ModelShape
 
-SHAPE = ModelShape("qwen2", 28, 3584, 18944, 28, 4, 128, 128, 152064, 32768, 7_615_616_512, 8, 8, "grouped")
+SHAPE = ModelShape("qwen2", 28, 3584, 18944, 28, 4, 128, 128, 152064, 32768, 7_615_616_512, 8, 8)
 
 
 def header(title: str = "", basename: str = "", quantization: str = "Q4_K") -> ModelHeader:

@@ -15,7 +15,7 @@ from ultralab.planner import ModelShape, Prediction, decode_speed, kv_cache_byte
 SMOLLM2 = ModelShape(
     architecture="llama", layers=30, embedding=576, feed_forward=1536, heads=9, kv_heads=3, key_dim=64, value_dim=64,
     vocabulary=49152, trained_context=8192, parameters=134_515_008, weight_bytes=96_576_768, bytes_per_token=96_576_768,
-    attention="grouped",
+    cache=(AttentionLayers(30, 9, 3, 64, 64),),
 )  # fmt: skip
 LLAMA3_8B = replace(
     SMOLLM2, layers=32, embedding=4096, feed_forward=14336, heads=32, kv_heads=8, key_dim=128, value_dim=128,

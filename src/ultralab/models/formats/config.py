@@ -13,6 +13,7 @@ from ultralab.models.formats.base import Bundle
 from ultralab.models.formats.bounded_json import read_object
 from ultralab.models.formats.gguf_grouped import GROUPED
 from ultralab.models.formats.safetensors_types import SPELLED
+from ultralab.planner.types import AttentionLayers, CacheLayers
 
 NAME: Final = "config.json"
 
@@ -73,7 +74,7 @@ class Config:
     experts: int
     experts_used: int
     dtype: str
-    attention: str
+    cache: tuple[CacheLayers, ...] | None
     predicting: tuple[str, ...] = ()
 
     @property
@@ -112,9 +113,14 @@ def config_of(raw: Mapping[str, object], where: str) -> Config:
         experts=numbers.first(_EXPERTS),
         experts_used=numbers.first(_USED),
         dtype=_dtype(text) or _dtype(raw),
-        attention="grouped" if kv_heads and _is_grouped(raw, text) else "unknown",
+        cache=_cache(numbers, heads, kv_heads, head_dim) if kv_heads and _is_grouped(raw, text) else None,
         predicting=_predicting(numbers),
     )
+
+
+def _cache(numbers: _Numbers, heads: int, kv_heads: int, head_dim: int) -> tuple[CacheLayers, ...]:
+    value_dim = numbers.first(("v_head_dim",)) or head_dim
+    return (AttentionLayers(numbers.first(_LAYERS), heads, kv_heads, head_dim, value_dim),)
 
 
 def _predicting(numbers: _Numbers) -> tuple[str, ...]:

@@ -7,32 +7,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from ultralab.kernel.errors import FileDamaged, Unsupported
+from ultralab.kernel.errors import Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 from ultralab.models.formats.base import Bundle, ModelHeader
 from ultralab.models.formats.belongings import belongings
-from ultralab.models.formats.gguf_grouped import GROUPED
+from ultralab.models.formats.gguf_layers import cache_of
+from ultralab.models.formats.gguf_layers.facts import Facts
 from ultralab.models.formats.gguf_reader import GgufHeader, TensorInfo, Value
 from ultralab.models.formats.gguf_split import parts_of, read_parts
 from ultralab.models.formats.gguf_types import MAGIC
 from ultralab.models.formats.tokenizers import LONGEST_TEMPLATE
-from ultralab.planner.types import ModelShape
-
-_SPECIAL: Final = (
-    "sliding_window",
-    "kv_lora_rank",
-    ".ssm.",
-    "shared_kv_layers",
-    "attention.chunk",
-    ".wkv.",
-    "recurrent",
-)
-"""Parts of keys that announce another kind of cache: windows, MLA, state space, shared or chunked layers."""
+from ultralab.planner.types import Experts, ModelShape
 
 _OUTPUT: Final = "output.weight"
 _EMBEDDING: Final = "token_embd.weight"
 _LOOKUPS: Final = frozenset({"per_layer_token_embd.weight", "position_embd.weight", "token_types.weight"})
+_BLOCK: Final = re.compile(r"blk\.(\d{1,6})\.")
 _EXPERT: Final = re.compile(r"ffn_(gate|up|down|gate_up)(_exps|\.\d+)\.")
 
 
@@ -70,9 +61,8 @@ def summarize(raw: GgufHeader) -> ModelHeader:
     _require_whole_model(raw)
     weight_bytes = sum(tensor.size for tensor in raw.tensors)
     parameters = sum(tensor.elements for tensor in raw.tensors)
-    shape = _shape(raw, parameters, weight_bytes)
-    facts = _Facts(raw, shape.architecture)
-    routed = sum(tensor.elements for tensor in raw.tensors if _EXPERT.search(tensor.name))
+    facts = Facts(raw)
+    shape = _shape(facts, parameters, weight_bytes)
     return ModelHeader(
         format=FORMAT.name,
         title=printable(str(values.get("general.name") or "")),
@@ -82,7 +72,7 @@ def summarize(raw: GgufHeader) -> ModelHeader:
         tensor_types=bytes_by_type(raw.tensors),
         shape=shape,
         metadata=dict(values),
-        active_parameters=parameters - routed + round(routed * facts.used_share),
+        active_parameters=shape.active_parameters or parameters,
         experts=facts.number("expert_count"),
         experts_used=facts.number("expert_used_count"),
         dtype=next((kind for kind in bytes_by_type(raw.tensors) if kind in _PLAIN), ""),
@@ -137,91 +127,69 @@ def _require_whole_model(raw: GgufHeader) -> None:
         )
 
 
-def _shape(raw: GgufHeader, parameters: int, weight_bytes: int) -> ModelShape:
-    architecture = printable(str(raw.values["general.architecture"]), 60)
-    facts = _Facts(raw, architecture)
+def _shape(facts: Facts, parameters: int, weight_bytes: int) -> ModelShape:
     embedding = facts.need("embedding_length")
     heads = facts.number("attention.head_count")
-    kv_heads = facts.number("attention.head_count_kv", heads)
     head = embedding // heads if heads else 0
+    routed = sum(tensor.elements for tensor in facts.raw.tensors if _EXPERT.search(tensor.name))
     return ModelShape(
-        architecture=architecture,
+        architecture=facts.architecture,
         layers=facts.need("block_count"),
         embedding=embedding,
         feed_forward=facts.number("feed_forward_length"),
         heads=heads,
-        kv_heads=kv_heads,
+        kv_heads=facts.number("attention.head_count_kv", heads),
         key_dim=facts.number("attention.key_length", head),
         value_dim=facts.number("attention.value_length", head),
-        vocabulary=raw.counts.get("tokenizer.ggml.tokens", facts.number("vocab_size")),
+        vocabulary=facts.raw.counts.get("tokenizer.ggml.tokens", facts.number("vocab_size")),
         trained_context=facts.number("context_length"),
         parameters=parameters,
         weight_bytes=weight_bytes,
-        bytes_per_token=_bytes_per_token(raw, facts),
-        attention="grouped" if _is_grouped(raw, architecture, facts, kv_heads) else "unknown",
+        bytes_per_token=_bytes_per_token(facts),
+        cache=cache_of(facts),
+        experts=_experts(facts),
+        unloaded_bytes=sum(tensor.size for tensor in facts.raw.tensors if _is_unloaded(facts, tensor)),
+        active_parameters=parameters - routed + round(routed * facts.used_share) if routed else 0,
+        lookup_bytes=sum(tensor.size for tensor in facts.raw.tensors if tensor.name in {_EMBEDDING, *_LOOKUPS}),
     )
 
 
-class _Facts:
-    """The whole numbers under ``<architecture>.``, checked: a hostile header gives no negative or absurd sizes."""
-
-    def __init__(self, raw: GgufHeader, architecture: str) -> None:
-        self._raw = raw
-        self._architecture = architecture
-
-    def need(self, key: str) -> int:
-        """A number without which there is no model."""
-        if value := self.number(key):
-            return value
-        raise Unsupported(
-            _("{path} does not say its {key}.").format(path=self._raw.path, key=f"{self._architecture}.{key}"),
-            hint=_("It is no language model that ultralab can plan for."),
-            path=str(self._raw.path),
+def _experts(facts: Facts) -> Experts | None:
+    """Sources: ggml's ``docs/gguf.md``; the width of shared experts is that of their tensors."""
+    count, used = facts.number("expert_count"), facts.number("expert_used_count")
+    if not count or not used:
+        return None
+    if used > count:
+        raise facts.damaged(
+            _("it uses {used} of {count} experts").format(used=used, count=count), "expert_used_count"
         )
-
-    def number(self, key: str, default: int = 0) -> int:
-        """A number, or the largest of a list with one per layer."""
-        full = f"{self._architecture}.{key}"
-        found = self._raw.values.get(full, max(self._raw.lists.get(full, ()), default=default))
-        if not isinstance(found, int) or not 0 <= found < 2**31:
-            raise FileDamaged(
-                _("{path} is damaged: {key} is {value!r}.").format(path=self._raw.path, key=full, value=found),
-                hint=_("Get the file again; if it stays so, whoever made it wrote it wrong."),
-                path=str(self._raw.path),
-                key=full,
-            )
-        return int(found)
-
-    @property
-    def used_share(self) -> float:
-        """The part of the experts that one token uses; 1 where nothing is routed."""
-        experts, used = self.number("expert_count"), self.number("expert_used_count")
-        return min(1.0, used / experts) if experts and used else 1.0
-
-    def varies(self, key: str) -> bool:
-        """Whether a number differs between layers."""
-        full = f"{self._architecture}.{key}"
-        listed = self._raw.lists.get(full)
-        return len(set(listed)) > 1 if listed is not None else full in self._raw.counts
-
-
-def _is_grouped(raw: GgufHeader, architecture: str, facts: _Facts, kv_heads: int) -> bool:
-    special = any(part in key for key in (*raw.values, *raw.counts) for part in _SPECIAL)
-    varied = any(
-        facts.varies(f"attention.{key}") for key in ("head_count", "head_count_kv", "key_length", "value_length")
+    inner = facts.number("expert_feed_forward_length") or facts.number("feed_forward_length")
+    stacked = [tensor for name, tensor in facts.tensors.items() if name.endswith("ffn_down_exps.weight")]
+    shared = (tensor for name, tensor in facts.tensors.items() if name.endswith("ffn_down_shexp.weight"))
+    return Experts(
+        count=count,
+        used=used,
+        feed_forward=stacked[0].row if stacked else inner,
+        shared_feed_forward=max((tensor.row for tensor in shared), default=0),
+        layers=len(stacked) or facts.layers,
     )
-    return architecture in GROUPED and kv_heads > 0 and not special and not varied
 
 
-def _bytes_per_token(raw: GgufHeader, facts: _Facts) -> int:
+def _is_unloaded(facts: Facts, tensor: TensorInfo) -> bool:
+    """Whether a tensor belongs to a layer behind the last that only predicts several tokens at once."""
+    match = _BLOCK.match(tensor.name)
+    return bool(match and int(match[1]) >= facts.layers)
+
+
+def _bytes_per_token(facts: Facts) -> int:
     """Weight bytes read to decode one token: of lookup tables a row (not counted), of experts those that are used."""
     lookups = {*_LOOKUPS}
-    if any(tensor.name == _OUTPUT for tensor in raw.tensors):
+    if _OUTPUT in facts.tensors:
         lookups.add(_EMBEDDING)
     share = facts.used_share
     total = 0.0
-    for tensor in raw.tensors:
-        if tensor.name not in lookups:
+    for tensor in facts.raw.tensors:
+        if tensor.name not in lookups and not _is_unloaded(facts, tensor):
             total += tensor.size * (share if _EXPERT.search(tensor.name) else 1.0)
     return round(total)
 

@@ -39,7 +39,7 @@ def header_of(
         quantization=quantization,
         bits_per_weight=tally.bits_per_weight,
         tensor_types=dict(sorted(tally.types.items(), key=lambda one: (-one[1], one[0]))),
-        shape=model_shape(config, tally.parameters, tally.size, tally.bytes_per_token(config.used_share)),
+        shape=model_shape(config, tally.parameters, tally.size, tally.bytes_per_token(config.used_share), tally.active(config.used_share)),
         metadata=_scalars(config.raw),
         active_parameters=tally.active(config.used_share),
         experts=config.experts,
@@ -54,7 +54,7 @@ def header_of(
     )
 
 
-def model_shape(config: Config, parameters: int, weight_bytes: int, bytes_per_token: int) -> ModelShape:
+def model_shape(config: Config, parameters: int, weight_bytes: int, bytes_per_token: int, active: int = 0) -> ModelShape:
     """A model's shape from its configuration and what its tensors sum up to (bytes)."""
     return ModelShape(
         architecture=config.architecture,
@@ -70,7 +70,8 @@ def model_shape(config: Config, parameters: int, weight_bytes: int, bytes_per_to
         parameters=parameters,
         weight_bytes=weight_bytes,
         bytes_per_token=bytes_per_token,
-        attention=config.attention,
+        cache=config.cache,
+        active_parameters=0 if active == parameters else active,
     )
 
 

@@ -59,7 +59,6 @@ def _shape(words: int, size: int) -> ModelShape:
         parameters=words,
         weight_bytes=size,
         bytes_per_token=size,
-        attention="unknown",
     )
 
 

@@ -11,7 +11,7 @@ from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.models.bundles import from_path
 from ultralab.models.formats.base import ModelHeader
 from ultralab.models.formats.gguf import FORMAT
-from ultralab.planner.types import ModelShape
+from ultralab.planner.types import AttentionLayers, ModelShape
 
 
 def header_of(path: Path, content: bytes) -> ModelHeader:
@@ -24,7 +24,7 @@ def test_the_real_model(smollm2: Path) -> None:
     assert header.shape == ModelShape(
         architecture="llama", layers=30, embedding=576, feed_forward=1536, heads=9, kv_heads=3, key_dim=64,
         value_dim=64, vocabulary=49152, trained_context=8192, parameters=134515008, weight_bytes=96576768,
-        bytes_per_token=96576768, attention="grouped",
+        bytes_per_token=96576768, cache=(AttentionLayers(30, 9, 3, 64, 64),), lookup_bytes=30081024,
     )  # fmt: skip
     assert (header.quantization, round(header.bits_per_weight, 4)) == ("Q4_1", 5.7437)
     assert header.tensor_types == {"Q4_1": 66355200, "Q8_0": 30081024, "F32": 140544}
@@ -37,7 +37,7 @@ def test_a_small_model(tmp_path: Path) -> None:
     assert header.shape == ModelShape(
         architecture="llama", layers=1, embedding=64, feed_forward=96, heads=4, kv_heads=2, key_dim=16, value_dim=16,
         vocabulary=4, trained_context=128, parameters=256 + 64 + 4096 + 6144, weight_bytes=weights,
-        bytes_per_token=weights, attention="grouped",
+        bytes_per_token=weights, cache=(AttentionLayers(1, 4, 2, 16, 16),), lookup_bytes=272,
     )  # fmt: skip
     assert header.quantization == "Q4_0"
     assert header.tensor_types == {"Q4_0": 5760, "Q8_0": 272, "F32": 256}
@@ -69,25 +69,25 @@ def test_of_experts_only_the_used_ones_count_per_token(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({}, ("grouped", 2)),
-        ({"llama__attention__head_count_kv": (ARR, (I32, [2, 2]))}, ("grouped", 2)),
-        ({"llama__attention__head_count_kv": (ARR, (I32, [2, 4]))}, ("unknown", 4)),
-        ({"llama__attention__sliding_window": (U32, 512)}, ("unknown", 2)),
-        ({"llama__attention__kv_lora_rank": (U32, 512)}, ("unknown", 2)),
-        ({"llama__ssm__state_size": (U32, 16)}, ("unknown", 2)),
-        ({"llama__attention__head_count_kv": (U32, 0)}, ("unknown", 0)),
+        ({}, (True, 2)),
+        ({"llama__attention__head_count_kv": (ARR, (I32, [2, 2]))}, (True, 2)),
+        ({"llama__attention__head_count_kv": (ARR, (I32, [2, 4]))}, (True, 4)),
+        ({"llama__attention__sliding_window": (U32, 512)}, (False, 2)),
+        ({"llama__attention__kv_lora_rank": (U32, 512)}, (False, 2)),
+        ({"llama__ssm__state_size": (U32, 16)}, (False, 2)),
+        ({"llama__attention__head_count_kv": (U32, 0)}, (False, 0)),
     ],
 )
 def test_attention_is_called_grouped_only_where_it_is(
-    tmp_path: Path, keys: dict[str, tuple[int, object]], expected: tuple[str, int]
+    tmp_path: Path, keys: dict[str, tuple[int, object]], expected: tuple[bool, int]
 ) -> None:
     shape = header_of(tmp_path / "m.gguf", small_model(**keys)).shape
-    assert (shape.attention, shape.kv_heads) == expected
+    assert (shape.cache is not None, shape.kv_heads) == expected
 
 
 def test_an_architecture_nobody_knows_has_unknown_attention(tmp_path: Path) -> None:
     raw = small_model().replace(b"llama", b"lamma")
-    assert header_of(tmp_path / "m.gguf", raw).shape.attention == "unknown"
+    assert header_of(tmp_path / "m.gguf", raw).shape.cache is None
 
 
 def test_key_and_value_sizes_of_their_own(tmp_path: Path) -> None:

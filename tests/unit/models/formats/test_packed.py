@@ -68,7 +68,7 @@ def test_what_mlx_lm_converts(tmp_path: Path) -> None:
     assert header.shape.weight_bytes == said["total_size"]
     assert header.quantization == "MLX 4-bit g32"
     assert f"{header.bits_per_weight:.3f} bits per weight" in done.stdout + done.stderr
-    assert (header.tokenizer, header.dtype, header.shape.attention) == ("BPE", "F16", "grouped")
+    assert (header.tokenizer, header.dtype, header.shape.cache is not None) == ("BPE", "F16", True)
     unpacked = header_of(plain, "mlx")
     assert (unpacked.quantization, unpacked.shape.parameters) == ("F16", original.shape.parameters)
 

@@ -18,7 +18,7 @@ from ultralab.models.bundles import from_path
 from ultralab.models.formats.base import Bundle, Item, Limits, ModelHeader
 from ultralab.models.formats.config import config_of
 from ultralab.models.formats.safetensors import FORMAT
-from ultralab.planner.types import ModelShape
+from ultralab.planner.types import AttentionLayers, ModelShape
 
 HALVES = ({n: SMALL[n] for n in list(SMALL)[:2]}, {n: SMALL[n] for n in list(SMALL)[2:]})
 
@@ -34,7 +34,7 @@ def test_a_directory(tmp_path: Path) -> None:
     assert header.shape == ModelShape(
         architecture="llama", layers=2, embedding=64, feed_forward=96, heads=4, kv_heads=2, key_dim=16, value_dim=16,
         vocabulary=100, trained_context=512, parameters=19_008, weight_bytes=38_144, bytes_per_token=38_144 - 12_800,
-        attention="grouped",
+        cache=(AttentionLayers(2, 4, 2, 16, 16),),
     )  # fmt: skip
     assert (header.format, header.quantization, header.dtype, header.entry) == ("safetensors", "BF16", "BF16", "")
     assert header.tensor_types == {"BF16": 37_888, "F32": 256}
@@ -206,22 +206,22 @@ def test_the_share_of_experts(
 @pytest.mark.parametrize(
     ("config", "attention"),
     [
-        (LLAMA, "grouped"),
-        ({**LLAMA, "model_type": "qwen3_moe"}, "grouped"),
-        ({**LLAMA, "model_type": "mistral", "sliding_window": None}, "grouped"),
-        ({**LLAMA, "model_type": "mistral", "sliding_window": 4096}, "unknown"),
-        ({**LLAMA, "model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False}, "grouped"),
-        ({**LLAMA, "model_type": "qwen2", "layer_types": ["full_attention", "sliding_attention"]}, "unknown"),
-        ({**LLAMA, "model_type": "qwen2", "layer_types": ["full_attention"]}, "grouped"),
-        ({**LLAMA, "model_type": "deepseek_v3", "kv_lora_rank": 512}, "unknown"),
-        ({**LLAMA, "kv_lora_rank": 512}, "unknown"),
-        ({**LLAMA, "num_key_value_heads": [2, 4]}, "unknown"),
-        ({**LLAMA, "model_type": "nobody"}, "unknown"),
-        ({}, "unknown"),
+        (LLAMA, True),
+        ({**LLAMA, "model_type": "qwen3_moe"}, True),
+        ({**LLAMA, "model_type": "mistral", "sliding_window": None}, True),
+        ({**LLAMA, "model_type": "mistral", "sliding_window": 4096}, False),
+        ({**LLAMA, "model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False}, True),
+        ({**LLAMA, "model_type": "qwen2", "layer_types": ["full_attention", "sliding_attention"]}, False),
+        ({**LLAMA, "model_type": "qwen2", "layer_types": ["full_attention"]}, True),
+        ({**LLAMA, "model_type": "deepseek_v3", "kv_lora_rank": 512}, False),
+        ({**LLAMA, "kv_lora_rank": 512}, False),
+        ({**LLAMA, "num_key_value_heads": [2, 4]}, False),
+        ({**LLAMA, "model_type": "nobody"}, False),
+        ({}, False),
     ],
 )
-def test_attention_is_called_grouped_only_where_it_is(config: dict[str, object], attention: str) -> None:
-    assert config_of(config, "x").attention == attention
+def test_attention_is_called_grouped_only_where_it_is(config: dict[str, object], attention: bool) -> None:
+    assert (config_of(config, "x").cache is not None) == attention
 
 
 def test_facts_by_any_name() -> None:

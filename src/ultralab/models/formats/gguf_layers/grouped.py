@@ -1,0 +1,36 @@
+"""Grouped-query attention over the whole context in every layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from ultralab.models.formats.gguf_grouped import GROUPED
+from ultralab.models.formats.gguf_layers.facts import Facts
+from ultralab.planner.types import AttentionLayers, CacheLayers
+
+SPECIAL: Final = ("sliding_window", "kv_lora_rank", ".ssm.", "shared_kv_layers", "attention.chunk", ".wkv.", "recurrent")
+"""Parts of keys that announce another kind of cache: windows, MLA, state space, shared or chunked layers."""
+
+
+def grouped(facts: Facts) -> tuple[CacheLayers, ...] | None:
+    """Every layer keeps all tokens; layers may differ in their heads. None where a key announces another kind."""
+    if facts.mentions(*SPECIAL):
+        return None
+    return attention_groups(facts)
+
+
+def attention_groups(facts: Facts, windows: tuple[int, ...] = ()) -> tuple[CacheLayers, ...] | None:
+    """Groups of like layers from ``attention.*``; ``windows``: each layer's, none for all. None without KV heads."""
+    heads = facts.per_layer("attention.head_count")
+    kv_heads = facts.per_layer("attention.head_count_kv", facts.number("attention.head_count"))
+    width = facts.need("embedding_length") // max(1, max(heads))
+    keys = facts.per_layer("attention.key_length", width)
+    values = facts.per_layer("attention.value_length", width)
+    each = zip(heads, kv_heads, keys, values, windows or (0,) * facts.layers, strict=True)
+    counted = Counter(layer for layer in each if layer[1])
+    return tuple(AttentionLayers(count, *layer) for layer, count in counted.items()) or None
+
+
+READERS: Final[dict[str, Callable[[Facts], tuple[CacheLayers, ...] | None]]] = dict.fromkeys(GROUPED, grouped)

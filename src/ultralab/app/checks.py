@@ -13,6 +13,7 @@ from ultralab.settings import is_lab
 
 def doctor_checks(home: Path) -> tuple[Check, ...]:
     """Is this installation healthy, and the lab at ``home`` if there is one?"""
+    from ultralab.assess import checks as planning
     from ultralab.engines import checks as engines
     from ultralab.machine import checks as machine
     from ultralab.machine import read_machine
@@ -21,7 +22,8 @@ def doctor_checks(home: Path) -> tuple[Check, ...]:
     def ledger() -> Ledger:
         return machine_ledger(read_machine(measure=False), 0)
 
-    general = (*machine.doctor_checks(), *memory.doctor_checks(ledger), *engines.doctor_checks())
+    plans = planning.doctor_checks(home if is_lab(home) else None, lambda: read_machine(measure=False))
+    general = (*machine.doctor_checks(), *memory.doctor_checks(ledger), *plans, *engines.doctor_checks())
     return (*general, *(_lab_checks(home) if is_lab(home) else (_no_lab(home),)))
 
 
@@ -55,7 +57,19 @@ def selftest_checks(home: Path) -> tuple[Check, ...]:
     from ultralab.app.engine_check import engine_checks
     from ultralab.app.job_check import job_checks
     from ultralab.app.model_check import model_checks
+    from ultralab.assess import checks as planning
+    from ultralab.assess.exact import checks as exact
     from ultralab.machine import checks as machine
+    from ultralab.machine import read_machine
 
     lab = open_lab(home) if is_lab(home) else None
-    return (*machine.selftest_checks(), *job_checks(), *model_checks(lab), *engine_checks(lab))
+    reserve = lab.settings.memory.reserve if lab else 0
+    plans = planning.selftest_checks(read_machine, lambda: machine_ledger(read_machine(measure=False), reserve))
+    return (
+        *machine.selftest_checks(),
+        *plans,
+        *exact.selftest_checks(),
+        *job_checks(),
+        *model_checks(lab),
+        *engine_checks(lab),
+    )

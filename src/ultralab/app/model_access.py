@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ultralab.app.lab import Lab
-from ultralab.kernel.errors import UltralabError, Unsupported
+from ultralab.kernel.errors import Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
 from ultralab.system import environ
@@ -67,29 +67,33 @@ def pulling(lab: Lab, volume: str | None = None) -> Pulling:
 def fit(lab: Lab, header: ModelHeader) -> FitCheck:
     """Whether a model will fit into what models may take here, at the context that the settings name.
 
-    Weights are exact; the rest is predicted where the planner can. What it cannot is said: then only weights that are
-    too large by themselves are a no.
+    Where the planner knows an upper bound only, weights that are too large by themselves are a no, else nobody can say.
     """
+    from ultralab.assess.engines import MEMORY, engine_for
+    from ultralab.assess.plan import fits
     from ultralab.models.pulling.plan import FitCheck
-    from ultralab.planner import Demand, llamacpp_memory
+    from ultralab.planner import Demand
 
     limit, context = _memory(lab.settings.memory.reserve), lab.settings.engines.context
+    weights = header.shape.loaded_bytes
     try:
-        if header.format != "gguf":
-            raise Unsupported("")
-        needed = llamacpp_memory(header.shape, Demand(context)).total
-    except UltralabError:
-        weights = header.shape.weight_bytes
-        sentence = _("the weights take {weights} of {limit}; what a context adds cannot be predicted yet")
-        if weights > limit:
-            sentence = _("does not fit: the weights alone take {weights}, models may take {limit}")
-        said = sentence.format(weights=format_bytes(weights), limit=format_bytes(limit))
-        return FitCheck(False if weights > limit else None, said, weights, limit)
-    sentence = _("does not fit: {needed} needed at {context} tokens of context, models may take {limit}")
-    if needed <= limit:
-        sentence = _("fits: {needed} needed at {context} tokens of context, models may take {limit}")
-    said = sentence.format(needed=format_bytes(needed), context=context, limit=format_bytes(limit))
-    return FitCheck(needed <= limit, said, needed, limit)
+        memory = MEMORY[engine_for(header.format)](header.shape, Demand(context))
+    except Unsupported as error:
+        return FitCheck(None, error.message, weights, limit)
+    judged = fits(memory, limit)
+    sentence = {
+        True: _("fits: {needed} needed at {context} tokens of context, models may take {limit}"),
+        False: _("does not fit: {needed} needed at {context} tokens of context, models may take {limit}"),
+        None: _("the weights take {weights} of {limit}; what a context adds is not known for {architecture}"),
+    }[judged]
+    said = sentence.format(
+        needed=format_bytes(memory.total),
+        context=context,
+        limit=format_bytes(limit),
+        weights=format_bytes(weights),
+        architecture=header.shape.architecture,
+    )
+    return FitCheck(judged, said, memory.total, limit)
 
 
 @lru_cache

@@ -41,7 +41,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Plan:
-    """The answer. ``fits`` None: nobody can say. ``max_context``: the longest context that fits, None where that is
+    """The answer. ``decode`` is with the context full, ``decode_begun`` with the prompt in the cache. ``fits`` None: nobody can say. ``max_context``: the longest context that fits, None where that is
     unknown, 0 where none does. ``warnings`` are translated.
     """
 
@@ -53,6 +53,7 @@ class Plan:
     fits: bool | None
     max_context: int | None
     decode: Speed
+    decode_begun: Speed
     prefill: Speed
     ttft: Prediction
     warnings: tuple[str, ...] = ()

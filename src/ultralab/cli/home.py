@@ -56,6 +56,15 @@ def opened(request: Request, *, anyway: bool = False) -> Lab:
         return Lab(home, Settings(), language)
 
 
+def lab_or_none(request: Request) -> Lab:
+    """That lab, or the default settings where there is none: for questions that need no lab to be answered."""
+    from ultralab.app import Lab
+    from ultralab.settings import Settings, is_lab
+
+    home = home_of(request)
+    return opened(request, anyway=True) if is_lab(home) else Lab(home, Settings(), request.lang or "")
+
+
 def program() -> str:
     """How this program is called from here: its name where the shell would find it, else its path."""
     name = Path(sys.argv[0]).name

@@ -21,6 +21,7 @@ _COMMANDS = {
     "init": ("ultralab.cli.init:init", N_("Make a lab: its folders, its documents, its git repository.")),
     "machine": ("ultralab.cli.machine:machine", N_("Say what this machine is and has.")),
     "models": ("ultralab.cli.models:models", N_("The model library: get, list, share, convert, check, prune.")),
+    "plan": ("ultralab.cli.plan:plan", N_("What fits, and how fast it will be, before it is downloaded.")),
     "experiments": ("ultralab.cli.experiments:experiments", N_("Run experiments and read their reports.")),
     "run": ("ultralab.cli.experiments:run", N_("Short for 'experiments run'.")),
     "jobs": ("ultralab.cli.jobs:jobs", N_("Commands that outlive the terminal: queue, follow, repeat them.")),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ultralab.engines.base import Engine, LoadOptions
 from ultralab.experiments.types import Expected
 from ultralab.machine import Machine
-from ultralab.planner import decode_speed
-from ultralab.planner.types import ModelShape
+from ultralab.planner.hardware import Hardware
+from ultralab.planner.speed import Calibration, decode, work_of
+from ultralab.planner.types import Demand, ModelShape
+
+_CACHED: Final = 512
+"""Tokens in the cache while a run's speed is measured, at most: experiments measure with short prompts."""
 
 
-def expect(shape: ModelShape, engine: Engine, options: LoadOptions, machine: Machine) -> Expected:
+def expect(
+    shape: ModelShape, engine: Engine, options: LoadOptions, machine: Machine, calibration: Calibration | None = None
+) -> Expected:
     """Memory and decode speed. Pure. Raises Unsupported for a shape that cannot be planned."""
     memory = engine.plan(shape, options)
-    speed = decode_speed(
-        shape.bytes_per_token,
-        bandwidth=machine.bandwidth.bytes_per_second,
-        cores=min(options.threads or machine.performance_cores, machine.logical_cores),
-        gpu=machine.gpu_cores > 0 and machine.unified_memory,
-    )
+    work = work_of(shape, Demand(options.context), min(_CACHED, options.context), "")
+    speed = decode(work, _hardware(machine, options.threads), engine.name, calibration).prediction
     return Expected(
         memory_bytes=memory.total,
         memory_parts={
@@ -32,4 +36,17 @@ def expect(shape: ModelShape, engine: Engine, options: LoadOptions, machine: Mac
         decode_low=speed.low,
         decode_high=speed.high,
         decode_basis=speed.basis,
+    )
+
+
+def _hardware(machine: Machine, threads: int) -> Hardware:
+    """The machine as the planner sees it, with as many cores as threads may use."""
+    bandwidth = machine.bandwidth
+    return Hardware(
+        chip=machine.chip,
+        bandwidth=bandwidth.bytes_per_second if bandwidth.basis == "table" else 0.0,
+        gpu=machine.gpu_cores > 0 and machine.unified_memory,
+        gpu_cores=machine.gpu_cores,
+        cpu_cores=min(threads or machine.performance_cores, machine.logical_cores),
+        measured_bandwidth=bandwidth.bytes_per_second if bandwidth.basis == "measured" else 0.0,
     )

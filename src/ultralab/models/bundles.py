@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -15,7 +15,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ultralab.kernel.errors import FileAccess, FileDamaged, NotFound, RequestError
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
-from ultralab.models.far.files import FIRST, Budget, FarFile, Kept, RangedFile
+from ultralab.models.far.bounds import Budget, Kept
+from ultralab.models.far.files import FIRST, FarFile, RangedFile
 from ultralab.models.far.members import Archive
 from ultralab.models.formats.base import USUAL_LIMITS, Bundle, Item, Limits
 from ultralab.models.sources.base import NOBODY, Access, RemoteFile
@@ -139,7 +140,8 @@ class _Opener:
 
 @contextmanager
 def _ranged(source: FarFile) -> Iterator[IO[bytes]]:
-    yield RangedFile(source)  # type: ignore[misc]  # a RawIOBase is an IO[bytes] in use
+    with closing(RangedFile(source)) as stream:
+        yield stream  # type: ignore[misc]  # a RawIOBase is an IO[bytes] in use
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from ultralab.planner.kv_cache import kv_cache
 from ultralab.planner.llamacpp import llamacpp_memory
-from ultralab.planner.speed import decode_speed
 from ultralab.planner.types import (
     Amount,
     AttentionLayers,
@@ -23,7 +22,6 @@ __all__ = [
     "ModelShape",
     "Prediction",
     "RecurrentLayers",
-    "decode_speed",
     "kv_cache",
     "llamacpp_memory",
 ]

@@ -26,7 +26,11 @@ class Work:
     """What one token asks for: bytes of weights and of KV cache that are read, parameters that multiply, dispatches.
 
     ``routed``: whether experts are chosen per token. ``quantization``: the type of most weights (``Q4_K``, ``MXFP4``,
-    ``4-bit``). ``attention_per_cell``: multiplications of one token with one cell of the cache, all layers together.
+    ``4-bit``). ``attention_per_cell``: multiplications of one token with one cell of the cache, all layers together
+    (layers with a window count by the part of the cells that they see). ``latent_layers``: of the layers, those with
+    multi-head latent attention, which is several small steps more. ``loaded_bytes``: all weights, of which a batch of
+    tokens with different experts reads most; 0 where only those of one token are known. ``kv_known``: else ``kv_bytes``
+    is an upper bound.
     """
 
     weight_bytes: int
@@ -36,12 +40,16 @@ class Work:
     routed: bool
     quantization: str
     attention_per_cell: int = 0
+    latent_layers: int = 0
+    loaded_bytes: int = 0
+    kv_known: bool = True
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measured speed, from a public source or from this lab: ``prompt_tokens`` in the cache while it was decoding,
-    tok/s, 0 where one of both was not measured. ``model`` groups samples of one model.
+    """One measured run, from a public source or from this lab, speeds in tok/s, 0 where one was not measured.
+
+    ``prompt_tokens`` were prefilled; ``work`` is that of a token decoded then. ``model`` groups samples of one model.
     """
 
     model: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ultralab.kernel.language import N_
+from ultralab.planner.blocks import Block
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class ModelShape:
     architecture is not known. ``unloaded_bytes``: of the weights, those that no engine loads to generate text (layers
     that predict several tokens at once). ``lookup_bytes``: of those loaded, tables that an engine keeps on the host.
     ``features``: what a graph's buffers depend on, as ``planner.compute`` names it. ``active_parameters``: those that work
-    on one token, 0 where nothing is routed.
+    on one token, 0 where nothing is routed. ``blocks``: what each layer computes, in their order, as far as the header
+    tells; else empty. ``most_state``: where ``cache`` is None, the most elements of state that a layer might keep per
+    sequence, by the header's numbers. ``copied_bytes``: of the weights, those that llama.cpp loads twice.
     """
 
     architecture: str
@@ -89,11 +92,14 @@ class ModelShape:
     lookup_bytes: int = 0
     features: frozenset[str] = frozenset()
     active_parameters: int = 0
+    blocks: tuple[Block, ...] = ()
+    most_state: int = 0
+    copied_bytes: int = 0
 
     @property
     def loaded_bytes(self) -> int:
-        """Weight bytes that an engine loads."""
-        return self.weight_bytes - self.unloaded_bytes
+        """Weight bytes that an engine loads, as llama.cpp's fit report counts them."""
+        return self.weight_bytes - self.unloaded_bytes + self.copied_bytes
 
 
 @dataclass(frozen=True)

@@ -57,9 +57,17 @@ class Answer:
     stderr: str
 
 
-def run(argv: Sequence[str], *, timeout: float = 60, cwd: Path | None = None, check: bool = True) -> Answer:
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float = 60,
+    cwd: Path | None = None,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> Answer:
     """Run a program to its end. Raises ToolFailed: missing, too slow, or (with ``check``) a non-zero status.
 
+    ``environment``: all of it (None: this process's).
     It runs in a session of its own, away from our terminal; when it is too slow, or when we are interrupted, it ends
     with everything that it started.
     """
@@ -72,7 +80,7 @@ def run(argv: Sequence[str], *, timeout: float = 60, cwd: Path | None = None, ch
             errors="replace",
             cwd=cwd,
             stdin=subprocess.DEVNULL,
-            env=environ.for_child(),
+            env=environ.for_child() if environment is None else environment,
             start_new_session=True,
         )
     except OSError as error:

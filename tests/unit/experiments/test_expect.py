@@ -11,6 +11,9 @@ from ultralab.engines import engine
 from ultralab.engines.base import LoadOptions
 from ultralab.experiments.expect import expect
 from ultralab.machine.types import Bandwidth
+from ultralab.planner.hardware import Hardware, Sample
+from ultralab.planner.speed import fit, work_of
+from ultralab.planner.types import Demand
 
 
 def test_memory_is_the_engines_plan_and_speed_follows_from_the_cores() -> None:
@@ -18,8 +21,9 @@ def test_memory_is_the_engines_plan_and_speed_follows_from_the_cores() -> None:
     plan = engine("fake").plan(shape(), LoadOptions(512, 2))
     assert (found.memory_bytes, found.memory_error_band, found.memory_basis) == (plan.total, 0.25, plan.basis)
     assert found.memory_parts == {"weights": 0, "kv_cache": 0, "compute": 0, "overhead": 30_000_000}
+    traffic = 9e7 + 2 * 2 * (16 + 16) * 512 * 2
     assert (found.decode_low, found.decode_tok_s, found.decode_high) == pytest.approx(
-        (5e9 / 9e7, 11e9 / 9e7, 16e9 / 9e7)
+        (5e9 / traffic, 11e9 / traffic, 16e9 / traffic)
     )
 
 
@@ -33,12 +37,25 @@ def test_parts_add_up_for_a_real_engine() -> None:
 @pytest.mark.parametrize(("threads", "cores"), [(0, 4), (1, 1), (3, 3), (64, 4)])
 def test_no_more_threads_than_cores(threads: int, cores: int) -> None:
     found = expect(shape(), engine("fake"), LoadOptions(512, threads), MACHINE)
-    assert found.decode_low == pytest.approx(2.5e9 * cores / 9e7)
+    assert found.decode_low == pytest.approx(2.5e9 * cores / (9e7 + 2 * 2 * (16 + 16) * 512 * 2))
 
 
 def test_a_gpu_with_unified_memory_is_limited_by_its_bandwidth() -> None:
-    mac = replace(MACHINE, gpu_cores=80, unified_memory=True, bandwidth=Bandwidth(819e9, "table", "Apple"))
-    found = expect(shape(), engine("fake"), LoadOptions(512, 2), mac)
-    assert (found.decode_low, found.decode_tok_s, found.decode_high) == pytest.approx(
-        (819e9 * 0.40 / 9e7, 819e9 * 0.62 / 9e7, 819e9 * 0.85 / 9e7)
+    mac = replace(
+        MACHINE, chip="Apple M3 Ultra", gpu_cores=80, unified_memory=True, bandwidth=Bandwidth(819e9, "table", "Apple")
     )
+    found = expect(shape(), engine("llamacpp"), LoadOptions(512, 2), mac)
+    large = expect(shape(90_000_000_000), engine("llamacpp"), LoadOptions(512, 2), mac)
+    assert 0 < found.decode_low < found.decode_tok_s < found.decode_high
+    assert 0.5 < large.decode_tok_s * 90e9 / 819e9 < 0.85
+    assert found.decode_tok_s < 1000 * large.decode_tok_s  # what each layer takes weighs more in a small model
+
+
+def test_own_measurements_count() -> None:
+    public = expect(shape(), engine("fake"), LoadOptions(512, 2), MACHINE)
+    hardware = Hardware("Test", 0.0, gpu=False, gpu_cores=0, cpu_cores=2, measured_bandwidth=20e9)
+    work = work_of(shape(), Demand(512), 512, "")
+    own = fit([Sample("one", "fake", hardware, work, 512, public.decode_tok_s / 2, 0.0, "here")])
+    found = expect(shape(), engine("fake"), LoadOptions(512, 2), MACHINE, own)
+    assert 0.5 <= found.decode_tok_s / public.decode_tok_s < 0.55
+    assert found.decode_basis != public.decode_basis

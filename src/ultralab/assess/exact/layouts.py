@@ -22,6 +22,8 @@ class Layout:
 
     sizes: int
     """``n_ctx``, ``n_batch``, ``n_ubatch``, ``n_seq_max``, four uint32 in this order."""
+    outputs: int
+    """``n_outputs_max``, uint32."""
     flash: int
     key_type: int
     value_type: int
@@ -42,6 +44,7 @@ def _stand(content: bytes, expected: Mapping[int, tuple[str, int]]) -> bool:
 
 _2026_10 = Layout(
     sizes=0,
+    outputs=20,
     flash=52,
     key_type=104,
     value_type=108,
@@ -49,7 +52,7 @@ _2026_10 = Layout(
     kv_unified=141,
     extra_buffers=74,
     context_defaults={
-        0: ("<I", 512), 4: ("<I", 2048), 8: ("<I", 512), 12: ("<I", 1), 28: ("<i", 4), 32: ("<i", 4), 36: ("<i", 0),
+        0: ("<I", 512), 4: ("<I", 2048), 8: ("<I", 512), 12: ("<I", 1), 16: ("<I", 0), 20: ("<I", 0), 24: ("<I", 1), 28: ("<i", 4), 32: ("<i", 4), 36: ("<i", 0),
         40: ("<i", -1), 44: ("<i", -1), 48: ("<i", -1), 52: ("<i", -1), 104: ("<i", 1), 108: ("<i", 1),
         136: ("<B", 0), 137: ("<B", 1), 138: ("<B", 1), 139: ("<B", 1), 140: ("<B", 1), 141: ("<B", 0),
     },

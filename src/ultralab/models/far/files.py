@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from ultralab.kernel.errors import FetchFailed
 from ultralab.kernel.language import _
-from ultralab.kernel.units import format_bytes
-from ultralab.models.far.parts import Part, ask, failed, may_be_elsewhere
+from ultralab.models.far.bounds import Budget, Kept
+from ultralab.models.far.parts import Flow, Part, ask, failed, may_be_elsewhere, open_flow
 
 if TYPE_CHECKING:
     import httpx
@@ -24,58 +22,8 @@ FIRST: Final = 128 * 1024
 """Bytes of the first request: the whole header of one of DeepSeek-V3's 163 shards, and of nearly every other shard."""
 _MOST_AHEAD: Final = 4 * 1024 * 1024
 _MOST_AT_ONCE: Final = 16 * 1024 * 1024
-_KEPT: Final = 32 * 1024 * 1024
+"""More than what follows the first request in any usual GGUF header: gpt-oss's, with 446,189 merges, has 13 MB."""
 _USUAL: Final = 64 * 1024 * 1024
-
-
-class Budget:
-    """How many bytes may still be fetched. Shared by the files of one bundle, and by threads."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._left = most
-        self._lock = threading.Lock()
-
-    def take(self, count: int, url: str) -> None:
-        """Spend ``count`` bytes before they are asked for. Raises FetchFailed."""
-        with self._lock:
-            self._left -= count
-            if self._left >= 0:
-                return
-        raise FetchFailed(
-            _("{url}: the headers need more than {most}.").format(url=url, most=format_bytes(self._most)),
-            hint=_("Nothing more was fetched. Raise the limit of a header if you trust the model."),
-            url=url,
-            problem="budget",
-        )
-
-
-class Kept:
-    """The parts that were fetched last, ``_KEPT`` bytes at most: shared by the files of one bundle, and by threads."""
-
-    def __init__(self) -> None:
-        self._parts: OrderedDict[tuple[object, int], bytes] = OrderedDict()
-        self._size = 0
-        self._lock = threading.Lock()
-
-    def find(self, file: object, at: int) -> tuple[int, bytes] | None:
-        """The part (its start and bytes) of a file in which byte ``at`` lies."""
-        with self._lock:
-            for (owner, start), content in self._parts.items():
-                if owner is file and start <= at < start + len(content):
-                    self._parts.move_to_end((owner, start))
-                    return start, content
-        return None
-
-    def put(self, file: object, start: int, content: bytes) -> None:
-        """Keep a part; those that were used longest ago go."""
-        if not content:
-            return
-        with self._lock:
-            self._size += len(content) - len(self._parts.pop((file, start), b""))
-            self._parts[file, start] = content
-            while len(self._parts) > 1 and self._size > _KEPT:
-                self._size -= len(self._parts.popitem(last=False)[1])
 
 
 class FarFile:
@@ -135,6 +83,40 @@ class FarFile:
         self._kept.put(self, part.start, part.content)
         return part.start, part.content
 
+    def flow(self, start: int) -> tuple[Flow, int] | None:
+        """Begin to fetch from ``start`` on, and how many bytes may come; None where :meth:`load` has to be tried.
+
+        Whoever takes the answer hands back what did not come, and keeps what did (:meth:`keep`).
+        """
+        url, token, _realm = self._address(self._answered)
+        count = self._budget.take_up_to(min(_MOST_AT_ONCE, self.size() - start), url)
+        try:
+            flow = open_flow(self._client, url, start, count, token=token)
+        except FetchFailed as error:
+            self._budget.give_back(count)
+            if not may_be_elsewhere(error):
+                raise
+            return None
+        if flow is None:
+            self._budget.give_back(count)
+            return None
+        try:
+            self._same_version(url, flow.part)
+            self._agree(flow.part)
+        except FetchFailed:
+            flow.close()
+            raise
+        return flow, count
+
+    def keep(self, start: int, content: bytes, unused: int) -> None:
+        """Keep what came of a flow; ``unused`` bytes of it did not come."""
+        self._budget.give_back(unused)
+        self._kept.put(self, start, content)
+
+    def _address(self, index: int) -> tuple[str, str, str]:
+        """An address with the token and the realm that it may be told."""
+        return (self._urls[index], "", "") if index else (self.url, self._token, self._realm)
+
     def load_tail(self) -> bool:
         """Fetch the end, where a zip archive has its table; False where the server sends no parts of a large file."""
         self._budget.take(TAIL, self.url)
@@ -150,7 +132,7 @@ class FarFile:
         reasons: list[FetchFailed] = []
         order = (*range(self._answered, len(self._urls)), *range(self._answered))
         for index in (number for number in order for _attempt in range(2)):
-            url, token, realm = (self._urls[index], "", "") if index else (self.url, self._token, self._realm)
+            url, token, realm = self._address(index)
             try:
                 part = ask(self._client, url, span, start, count, token=token, realm=realm, whole=WHOLE)
             except FetchFailed as error:
@@ -215,12 +197,61 @@ class Seekable(io.RawIOBase):
         self._at += len(content)
         return content
 
+    def read1(self, size: int) -> bytes:
+        """Bytes from here, at most ``size``, as many as are to be had at once; empty at the end. Raises FetchFailed.
+
+        For who reads forward to an end that is not known: what is far away comes as it is taken.
+        """
+        return self.read(size)
+
     def _read_at(self, at: int, count: int) -> bytes:
         raise NotImplementedError
 
 
+class _Coming:
+    """A flow, and what came of it so far."""
+
+    def __init__(self, far: FarFile, start: int, flow: Flow, count: int) -> None:
+        self._far = far
+        self._start = start
+        self._flow = flow
+        self._count = count
+        self._blocks: list[bytes] = []
+        self._size = 0
+
+    @property
+    def end(self) -> int:
+        """The next byte that will come."""
+        return self._start + self._size
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that was asked for came."""
+        return self._size == self._count
+
+    def block(self) -> bytes:
+        """The next bytes, empty where none come any more: another request may bring them."""
+        try:
+            block = self._flow.block()
+        except FetchFailed as error:
+            if not may_be_elsewhere(error):
+                raise
+            return b""
+        self._blocks.append(block)
+        self._size += len(block)
+        return block
+
+    def close(self) -> None:
+        """Take no more, and keep what came."""
+        self._flow.close()
+        self._far.keep(self._start, b"".join(self._blocks), self._count - self._size)
+
+
 class RangedFile(Seekable):
-    """Reads parts of a far file: what was fetched is kept a while, and reading on fetches more and more ahead."""
+    """Reads parts of a far file: what was fetched is kept a while, and reading on fetches more and more ahead.
+
+    ``read1`` reads on in one request, which is ended as soon as nobody wants more of it.
+    """
 
     def __init__(self, far: FarFile) -> None:
         super().__init__(far.size())
@@ -229,6 +260,50 @@ class RangedFile(Seekable):
         self._next = -1
         self._start = 0
         self._content = b""
+        self._coming: _Coming | None = None
+
+    def close(self) -> None:
+        """Fetch no more. Idempotent."""
+        self._stop()
+        super().close()
+
+    def read1(self, size: int) -> bytes:
+        """As :class:`Seekable` says. Only who reads on, behind what was fetched, keeps a request open."""
+        at = self.tell()
+        if at >= self._size:
+            return b""
+        if not self._start <= at < self._start + len(self._content):
+            self._start, self._content = self._far.kept(at) or self._on(at) or self._fetched(at, min(size, FIRST))
+        return self.read(min(size, self._start + len(self._content) - at))
+
+    def _on(self, at: int) -> tuple[int, bytes] | None:
+        """The next block of the open request, or the first one of another; None where another way has to be tried.
+
+        What is passed over on the way is taken too: asking anew takes longer, and the next reader may want it.
+        """
+        held = self._coming.end if self._coming else self._start + len(self._content)
+        if not held or not held <= at < held + _MOST_AHEAD:
+            return None
+        if self._coming is None:
+            begun = self._far.flow(held)
+            if begun is None:
+                return None
+            self._coming = _Coming(self._far, held, *begun)
+        while block := self._coming.block():
+            end = self._coming.end
+            if at < end:
+                return end - len(block), block
+        end, is_whole = self._coming.end, self._coming.is_whole
+        self._stop()
+        if not is_whole:
+            return None
+        self._start, self._content = end, b""
+        return self._on(at)
+
+    def _stop(self) -> None:
+        if self._coming is not None:
+            self._coming.close()
+            self._coming = None
 
     def _read_at(self, at: int, count: int) -> bytes:
         pieces: list[bytes] = []

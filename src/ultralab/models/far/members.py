@@ -83,6 +83,15 @@ class _Window(Seekable):
         self._stream.seek(self._start + at)
         return self._stream.read(count)
 
+    def read1(self, size: int) -> bytes:
+        """What the stream behind it has at once."""
+        at = self.tell()
+        self._stream.seek(self._start + at)
+        read: Callable[[int], bytes] = getattr(self._stream, "read1", self._stream.read)
+        content = read(max(0, min(size, self._size - at)))
+        self.seek(at + len(content))
+        return content
+
 
 class _Inflated(Seekable):
     """A deflated part of a stream. It is unpacked from its beginning: going back begins anew, and all of it counts."""

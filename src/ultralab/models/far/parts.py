@@ -52,10 +52,7 @@ def ask(
     """
     from ultralab.system import http  # httpx
 
-    headers = {"Range": span, "Accept-Encoding": "identity"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    with http.explained(url), client.stream("GET", url, headers=headers) as answer:
+    with http.explained(url), client.stream("GET", url, headers=_headers(span, token)) as answer:
         if answer.status_code == 416:
             return _beyond(answer, url, start)
         if answer.status_code in _REFUSED:
@@ -66,6 +63,59 @@ def ask(
         if answer.status_code != 206:
             return _everything(answer, url, whole)
         return _part(answer, url, start, count)
+
+
+class Flow:
+    """An answer that is still coming: a part of a far file, block by block. Whoever has enough closes it.
+
+    Then its connection closes too: the rest of the part, but for what is on its way, is not sent.
+    """
+
+    def __init__(self, answer: httpx.Response, url: str, part: Part, count: int) -> None:
+        self.part = part
+        self._answer = answer
+        self._url = url
+        self._left = count
+        self._blocks = answer.iter_raw()
+        self._until = clock.monotonic() + _LONGEST_SECONDS
+
+    def block(self) -> bytes:
+        """What came next, empty at the part's end. Raises FetchFailed: it broke off, it sends too slowly or too much."""
+        from ultralab.system import http  # httpx
+
+        with http.explained(self._url):
+            block = next(self._blocks, b"")
+        self._left -= len(block)
+        if self._left < 0 or (not block and self._left):
+            raise failed(self._url, _("sent another part than it was asked for"))
+        if clock.monotonic() > self._until:
+            raise failed(self._url, _("sends too slowly"))
+        return block
+
+    def close(self) -> None:
+        """Take no more of it. Idempotent."""
+        self._answer.close()
+
+
+def open_flow(client: httpx.Client, url: str, start: int, count: int, *, token: str = "") -> Flow | None:
+    """Ask for ``count`` bytes from ``start``, to be taken as they come; None where no part is answered: :func:`ask` says why.
+
+    Raises FetchFailed.
+    """
+    from ultralab.system import http  # httpx
+
+    with http.explained(url):
+        request = client.build_request("GET", url, headers=_headers(f"bytes={start}-{start + count - 1}", token))
+        answer = client.send(request, stream=True)
+    try:
+        if answer.status_code != 206 or answer.headers.get("content-encoding", "identity") != "identity":
+            answer.close()
+            return None
+        first, length, total = _span(answer, url, start, count)
+        return Flow(answer, url, Part(first, b"", total, _etag(answer)), length)
+    except BaseException:
+        answer.close()
+        raise
 
 
 def may_be_elsewhere(error: FetchFailed) -> bool:
@@ -83,7 +133,21 @@ def failed(url: str, what: str, hint: str = "") -> FetchFailed:
     )
 
 
+def _headers(span: str, token: str) -> dict[str, str]:
+    headers = {"Range": span, "Accept-Encoding": "identity"}
+    return {**headers, "Authorization": f"Bearer {token}"} if token else headers
+
+
 def _part(answer: httpx.Response, url: str, start: int | None, count: int) -> Part:
+    first, length, total = _span(answer, url, start, count)
+    content = _body(answer, url, length)
+    if content is None or len(content) != length:
+        raise failed(url, _("sent another part than it was asked for"))
+    return Part(first, content, total, _etag(answer))
+
+
+def _span(answer: httpx.Response, url: str, start: int | None, count: int) -> tuple[int, int, int | None]:
+    """The part that the answer says it is: its first byte, its length, and the file's size."""
     match = _RANGE.fullmatch(answer.headers.get("content-range", "").strip())
     if match is None:
         raise failed(url, _("sent another part than it was asked for"))
@@ -93,10 +157,7 @@ def _part(answer: httpx.Response, url: str, start: int | None, count: int) -> Pa
     fits = first == start if start is not None else total == last + 1
     if not fits or not 0 < length <= count or (total is not None and last >= total):
         raise failed(url, _("sent another part than it was asked for"))
-    content = _body(answer, url, length)
-    if content is None or len(content) != length:
-        raise failed(url, _("sent another part than it was asked for"))
-    return Part(first, content, total, _etag(answer))
+    return first, length, total
 
 
 def _everything(answer: httpx.Response, url: str, whole: int) -> Part | None:

@@ -64,11 +64,15 @@ def too_long(where: str, size: int, limit: int) -> Unsupported:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files that may make up one model: one file, or what lies in its folder. Names are unique."""
+    """The files that may make up one model: one file, or what lies in its folder. Names are unique.
+
+    ``headers_only``: a file may end behind its header, for those who never load it.
+    """
 
     where: str
     items: tuple[Item, ...]
     limits: Limits = USUAL_LIMITS
+    headers_only: bool = False
 
     def named(self, name: str) -> Item | None:
         """The file of that name."""

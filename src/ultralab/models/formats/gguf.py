@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -12,8 +12,11 @@ from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 from ultralab.models.formats.base import Bundle, ModelHeader
 from ultralab.models.formats.belongings import belongings
+from ultralab.models.formats.gguf_features import blocks_of
 from ultralab.models.formats.gguf_layers import cache_of
+from ultralab.models.formats.gguf_layers.agree import require_agreement
 from ultralab.models.formats.gguf_layers.facts import Facts
+from ultralab.models.formats.gguf_layers.recurrent import most_state
 from ultralab.models.formats.gguf_reader import GgufHeader, TensorInfo, Value
 from ultralab.models.formats.gguf_split import parts_of, read_parts
 from ultralab.models.formats.gguf_types import MAGIC
@@ -24,9 +27,10 @@ _OUTPUT: Final = "output.weight"
 _EMBEDDING: Final = "token_embd.weight"
 _LOOKUPS: Final = frozenset({"per_layer_token_embd.weight", "position_embd.weight", "token_types.weight"})
 _BLOCK: Final = re.compile(r"blk\.(\d{1,6})\.")
-_EXPERT: Final = re.compile(r"ffn_(gate|up|down|gate_up)(_exps|\.\d+)\.")
-
-
+_EXPERT: Final = re.compile(r"ffn_(gate|up|down|gate_up)(_exps|_chexps|\.\d+)\.")
+_OUTPUT_FIRST: Final = frozenset({"gemma3n", "gemma4"})
+"""Architectures whose loader makes the output matrix of the embedding before the embedding itself: then llama.cpp has two
+tensors of it, where others share one (``gemma3n.cpp``, ``gemma4.cpp``; ``TENSOR_DUPLICATED`` in ``llama-model-loader.cpp``)."""
 _PLAIN: Final = frozenset({"F32", "F16", "BF16", "F64"})
 
 
@@ -59,20 +63,19 @@ def summarize(raw: GgufHeader) -> ModelHeader:
     """What a header says about the model. Raises Unsupported where it is no whole language model."""
     values = raw.values
     _require_whole_model(raw)
-    weight_bytes = sum(tensor.size for tensor in raw.tensors)
-    parameters = sum(tensor.elements for tensor in raw.tensors)
     facts = Facts(raw)
-    shape = _shape(facts, parameters, weight_bytes)
+    require_agreement(facts)
+    shape = _shape(facts)
     return ModelHeader(
         format=FORMAT.name,
         title=printable(str(values.get("general.name") or "")),
         licence=printable(str(values.get("general.license") or values.get("general.license.name") or "")),
         quantization=_dominant_type(raw.tensors),
-        bits_per_weight=8 * weight_bytes / parameters,
+        bits_per_weight=8 * (shape.weight_bytes - shape.unloaded_bytes) / max(1, shape.parameters),
         tensor_types=bytes_by_type(raw.tensors),
         shape=shape,
         metadata=dict(values),
-        active_parameters=shape.active_parameters or parameters,
+        active_parameters=shape.active_parameters or shape.parameters,
         experts=facts.number("expert_count"),
         experts_used=facts.number("expert_used_count"),
         dtype=next((kind for kind in bytes_by_type(raw.tensors) if kind in _PLAIN), ""),
@@ -127,11 +130,15 @@ def _require_whole_model(raw: GgufHeader) -> None:
         )
 
 
-def _shape(facts: Facts, parameters: int, weight_bytes: int) -> ModelShape:
+def _shape(facts: Facts) -> ModelShape:
     embedding = facts.need("embedding_length")
     heads = facts.number("attention.head_count")
     head = embedding // heads if heads else 0
-    routed = sum(tensor.elements for tensor in facts.raw.tensors if _EXPERT.search(tensor.name))
+    loaded = [tensor for tensor in facts.raw.tensors if not _is_unloaded(facts, tensor)]
+    parameters = sum(tensor.elements for tensor in loaded)
+    routed = sum(tensor.elements for tensor in loaded if _EXPERT.search(tensor.name))
+    weight_bytes = sum(tensor.size for tensor in facts.raw.tensors)
+    cache = cache_of(facts)
     return ModelShape(
         architecture=facts.architecture,
         layers=facts.need("block_count"),
@@ -145,27 +152,35 @@ def _shape(facts: Facts, parameters: int, weight_bytes: int) -> ModelShape:
         trained_context=facts.number("context_length"),
         parameters=parameters,
         weight_bytes=weight_bytes,
-        bytes_per_token=_bytes_per_token(facts),
-        cache=cache_of(facts),
-        experts=_experts(facts),
-        unloaded_bytes=sum(tensor.size for tensor in facts.raw.tensors if _is_unloaded(facts, tensor)),
+        bytes_per_token=_bytes_per_token(facts, loaded),
+        cache=cache,
+        experts=_experts(facts, loaded),
+        unloaded_bytes=weight_bytes - sum(tensor.size for tensor in loaded),
         active_parameters=parameters - routed + round(routed * facts.used_share) if routed else 0,
-        lookup_bytes=sum(tensor.size for tensor in facts.raw.tensors if tensor.name in {_EMBEDDING, *_LOOKUPS}),
+        lookup_bytes=sum(tensor.size for tensor in loaded if tensor.name in {_EMBEDDING, *_LOOKUPS}),
+        blocks=blocks_of(facts, cache) if all(tensor.shape for tensor in loaded) else (),
+        most_state=most_state(facts) if cache is None else 0,
+        copied_bytes=_copied_bytes(facts),
     )
 
 
-def _experts(facts: Facts) -> Experts | None:
+def _copied_bytes(facts: Facts) -> int:
+    embedding = facts.tensors.get(_EMBEDDING)
+    if embedding is None or _OUTPUT in facts.tensors or facts.architecture not in _OUTPUT_FIRST:
+        return 0
+    return embedding.size
+
+
+def _experts(facts: Facts, loaded: Sequence[TensorInfo]) -> Experts | None:
     """Sources: ggml's ``docs/gguf.md``; the width of shared experts is that of their tensors."""
     count, used = facts.number("expert_count"), facts.number("expert_used_count")
     if not count or not used:
         return None
     if used > count:
-        raise facts.damaged(
-            _("it uses {used} of {count} experts").format(used=used, count=count), "expert_used_count"
-        )
+        raise facts.damaged(_("it uses {used} of {count} experts").format(used=used, count=count), "expert_used_count")
     inner = facts.number("expert_feed_forward_length") or facts.number("feed_forward_length")
-    stacked = [tensor for name, tensor in facts.tensors.items() if name.endswith("ffn_down_exps.weight")]
-    shared = (tensor for name, tensor in facts.tensors.items() if name.endswith("ffn_down_shexp.weight"))
+    stacked = [tensor for tensor in loaded if tensor.name.endswith("ffn_down_exps.weight")]
+    shared = (tensor for tensor in loaded if tensor.name.endswith("ffn_down_shexp.weight"))
     return Experts(
         count=count,
         used=used,
@@ -176,20 +191,24 @@ def _experts(facts: Facts) -> Experts | None:
 
 
 def _is_unloaded(facts: Facts, tensor: TensorInfo) -> bool:
-    """Whether a tensor belongs to a layer behind the last that only predicts several tokens at once."""
+    """Whether a tensor belongs to a layer behind the last that only predicts several tokens at once.
+
+    llama.cpp creates those with ``TENSOR_SKIP`` (``deepseek2.cpp``, ``deepseek32.cpp``, ``glm-dsa.cpp``, ``glm4-moe.cpp``,
+    ``qwen35.cpp`` …): "model has unused tensor", and no memory.
+    """
     match = _BLOCK.match(tensor.name)
     return bool(match and int(match[1]) >= facts.layers)
 
 
-def _bytes_per_token(facts: Facts) -> int:
+def _bytes_per_token(facts: Facts, loaded: Sequence[TensorInfo]) -> int:
     """Weight bytes read to decode one token: of lookup tables a row (not counted), of experts those that are used."""
     lookups = {*_LOOKUPS}
     if _OUTPUT in facts.tensors:
         lookups.add(_EMBEDDING)
     share = facts.used_share
     total = 0.0
-    for tensor in facts.raw.tensors:
-        if tensor.name not in lookups and not _is_unloaded(facts, tensor):
+    for tensor in loaded:
+        if tensor.name not in lookups:
             total += tensor.size * (share if _EXPERT.search(tensor.name) else 1.0)
     return round(total)
 

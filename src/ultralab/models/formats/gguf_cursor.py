@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import IO, Final
 
 from ultralab.kernel.errors import FileDamaged
@@ -26,13 +27,15 @@ _LARGEST_BLOCK: Final = 4 * 1024 * 1024
 class Cursor:
     """Reads forward through one open file. Holds at most one block, or one proven string, at a time.
 
-    Blocks grow while it reads: a far file's small header costs little, a large one few requests.
+    Blocks grow while it reads. Where a stream can hand out what comes (``read1``), that is asked for: of a far file, a
+    small header costs one request and a large one two, which end where the header does.
     """
 
     def __init__(self, where: str, stream: IO[bytes], file_size: int, limit: int = HEADER_LIMIT) -> None:
         self.where = where
         self.file_size = file_size
         self._stream = stream
+        self._read_on: Callable[[int], bytes] = getattr(stream, "read1", stream.read)
         self._limit = limit
         self._ahead = _FIRST_BLOCK
         self._kept = 0
@@ -134,9 +137,16 @@ class Cursor:
             raise self.damaged(_("its header passes {limit} within {what}").format(limit=limit, what=what))
 
     def _refill(self, count: int) -> None:
-        tail = self._block[self._at :]
+        pieces = [self._block[self._at :]]
         self._start, self._at = self.position, 0
-        self._block = tail + self._stream.read(max(self._ahead, count) - len(tail))
+        there = len(pieces[0])
+        while there < count:
+            piece = self._read_on(max(self._ahead, count) - there)
+            if not piece:
+                break
+            pieces.append(piece)
+            there += len(piece)
+        self._block = b"".join(pieces)
         self._ahead = min(2 * self._ahead, _LARGEST_BLOCK)
 
     def _ends(self, what: str, needed: int, left: int) -> FileDamaged:

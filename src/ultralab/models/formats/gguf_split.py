@@ -45,7 +45,7 @@ def read_parts(bundle: Bundle, parts: tuple[Item, ...]) -> GgufHeader:
     named = PART.fullmatch(parts[0].name)
     if named is not None and int(named[3]) > 1:
         _require_all(parts, named[1], int(named[3]))
-    headers = [read_gguf(part, bundle.limits) for part in parts]
+    headers = [read_gguf(part, bundle.limits, weights=not bundle.headers_only) for part in parts]
     count = headers[0].values.get(_COUNT, 1)
     if count != len(parts) or (named is not None and int(named[3]) != len(parts)):
         raise _missing(parts[0], count, headers[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ultralab.kernel.errors import Unsupported
+from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 from ultralab.models.formats.base import Bundle, Item, ModelHeader
@@ -30,6 +30,7 @@ def header_of(
             hint=_("Give the folder, or the file, with the model's own weights."),
             path=bundle.where,
         )
+    _require_width(bundle, config, tally)
     settings = read_object(bundle, "tokenizer_config.json")
     names = tuple(item.name for item in weights)
     return ModelHeader(
@@ -39,7 +40,14 @@ def header_of(
         quantization=quantization,
         bits_per_weight=tally.bits_per_weight,
         tensor_types=dict(sorted(tally.types.items(), key=lambda one: (-one[1], one[0]))),
-        shape=model_shape(config, tally.parameters, tally.size, tally.bytes_per_token(config.used_share), tally.active(config.used_share)),
+        shape=model_shape(
+            config,
+            tally.parameters,
+            tally.size,
+            tally.bytes_per_token(config.used_share),
+            tally.active(config.used_share),
+            tally.beside_size,
+        ),
         metadata=_scalars(config.raw),
         active_parameters=tally.active(config.used_share),
         experts=config.experts,
@@ -54,8 +62,10 @@ def header_of(
     )
 
 
-def model_shape(config: Config, parameters: int, weight_bytes: int, bytes_per_token: int, active: int = 0) -> ModelShape:
-    """A model's shape from its configuration and what its tensors sum up to (bytes)."""
+def model_shape(
+    config: Config, parameters: int, weight_bytes: int, bytes_per_token: int, active: int = 0, unloaded: int = 0
+) -> ModelShape:
+    """A model's shape from its configuration and what its tensors sum up to (bytes; ``unloaded`` of them stay away)."""
     return ModelShape(
         architecture=config.architecture,
         layers=config.layers,
@@ -71,8 +81,30 @@ def model_shape(config: Config, parameters: int, weight_bytes: int, bytes_per_to
         weight_bytes=weight_bytes,
         bytes_per_token=bytes_per_token,
         cache=config.cache,
+        experts=config.routing,
+        unloaded_bytes=unloaded,
         active_parameters=0 if active == parameters else active,
     )
+
+
+def _require_width(bundle: Bundle, config: Config, tally: Tally) -> None:
+    """Raises FileDamaged where the embedding is not as wide as the configuration says.
+
+    It has ``vocab_size`` rows; some models pad them, so a row count up to twice as large or small is no contradiction.
+    """
+    if config.cache is None or tally.embeddings != 1 or not config.hidden or not config.vocabulary:
+        return
+    rows, rest = divmod(tally.embedding_elements, config.hidden)
+    if rest or not config.vocabulary < 2 * rows < 4 * config.vocabulary:
+        raise FileDamaged(
+            _(
+                "{path} is damaged: its embedding has {count} numbers, its configuration says {rows} rows of {width}."
+            ).format(path=bundle.where, count=tally.embedding_elements, rows=config.vocabulary, width=config.hidden),
+            hint=_("Get config.json again; if it stays so, whoever made it wrote it wrong."),
+            path=bundle.where,
+            count=tally.embedding_elements,
+            width=config.hidden,
+        )
 
 
 def _plain(tally: Tally) -> str:

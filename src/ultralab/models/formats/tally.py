@@ -40,6 +40,8 @@ class Tally:
     routed: int = 0
     routed_size: int = 0
     embedding_size: int = 0
+    embedding_elements: int = 0
+    embeddings: int = 0
     has_output: bool = False
     types: dict[str, int] = field(default_factory=dict)
     inner: dict[str, int] = field(default_factory=dict)
@@ -64,6 +66,8 @@ class Tally:
                 self.routed_size += size
             elif ("embed" in name or "wte" in name) and _EMBEDDING.search(name):
                 self.embedding_size += size
+                self.embedding_elements += elements
+                self.embeddings += 1
                 ends = True
             elif ("_head" in name or "_out" in name or name == "output.weight") and _OUTPUT.search(name):
                 self.has_output = ends = True
@@ -80,6 +84,8 @@ class Tally:
         self.routed += other.routed
         self.routed_size += other.routed_size
         self.embedding_size += other.embedding_size
+        self.embedding_elements += other.embedding_elements
+        self.embeddings += other.embeddings
         self.has_output = self.has_output or other.has_output
         for ours, theirs in ((self.types, other.types), (self.inner, other.inner)):
             for kind, size in theirs.items():

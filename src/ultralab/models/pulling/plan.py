@@ -109,7 +109,7 @@ def planned(
 
     Raises what the headers raise, RequestError (several models fit), Unsupported, NotFound (no such volume).
     """
-    group, chosen = _chosen(resolution)
+    group, chosen = chosen_files(resolution)
     here = already_here(library, resolution, chosen, name, variant, progress)
     inspection, unread = _looked_at(library, resolution, chosen, formats, how=how, here=here)
     called = _called(resolution, group)
@@ -141,7 +141,7 @@ def planned(
     )
 
 
-def _chosen(resolution: Resolution) -> tuple[Group, tuple[RemoteFile, ...]]:
+def chosen_files(resolution: Resolution) -> tuple[Group, tuple[RemoteFile, ...]]:
     """The one model that is meant, and its files. Raises RequestError (several fit), Unsupported (none)."""
     group = choose(groups([Sized(file.name, file.size) for file in resolution.files]), resolution.ref)
     by_name = {file.name: file for file in resolution.files}

@@ -1,22 +1,66 @@
-"""llama.cpp's compute buffer: the largest set of tensors of its graph that live at one time, for one micro-batch."""
+"""llama.cpp's compute buffer: its graph for one micro-batch is built and its memory planned, as ggml plans it.
+
+Nothing is fitted: which tensors there are comes from the header, how they are computed from llama.cpp's graphs
+(:mod:`attention`, :mod:`feed_forward`, :mod:`recurrent`, :mod:`model`), and where each finds its place from ggml's
+allocator (:mod:`allocator`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from ultralab.kernel.language import N_
-from ultralab.planner.kv_cache import F32, padded
+from ultralab.planner.blocks import Block, Latent
+from ultralab.planner.compute.allocator import buffer_bytes, unshared_bytes
+from ultralab.planner.compute.assumed import assumed_blocks
+from ultralab.planner.compute.model import model_graph
+from ultralab.planner.kv_cache import PAD
 from ultralab.planner.types import Amount, Demand, ModelShape
 
-_BASIS: Final = N_("llama.cpp's graph for this architecture on the CPU backend; a GPU's backend may differ")
+ERROR_BAND: Final = 0.05
+"""On the CPU backend the planned graphs agree with llama.cpp's own answer far better (``benchmarks/plan_memory.md``: worst
+of the table 5 %, for layers that llama.cpp computes in ways of their own); a GPU's backend plans a little differently."""
+_ASSUMED_BAND: Final = 0.15
+
+_GRAPH: Final = N_("llama.cpp's graph for this architecture on the CPU backend; a GPU's backend may differ")
+_ASSUMED: Final = N_("a graph of usual layers with this model's widths, as llama.cpp computes them")
+_BOUND: Final = N_(
+    "an upper bound: the architecture is not known, so no memory is taken to be used twice within a layer"
+)
 
 
 def compute_buffer(shape: ModelShape, demand: Demand) -> Amount:
-    """Bytes of the compute buffer."""
-    cells = padded(demand.context) * (demand.sequences if demand.unified else 1)
-    tokens = min(demand.ubatch, cells)
-    mask = tokens * cells * 2
-    feed_forward = tokens * F32 * (5 * shape.embedding + 3 * shape.feed_forward)
-    outputs = demand.outputs or tokens
-    logits = tokens * F32 * 5 * shape.embedding + F32 * shape.vocabulary * outputs
-    return Amount(mask + max(feed_forward, logits), 0.05, _BASIS)
+    """Bytes of the compute buffer for ``demand.ubatch`` tokens, or all that the context holds.
+
+    Sources: llama.cpp ``src/llama-context.cpp`` (``graph_reserve``), ggml's ``ggml-alloc.c``. Where the architecture is
+    not known the amount is an upper bound and not ``known``.
+    """
+    blocks = shape.blocks or assumed_blocks(shape)
+    if shape.cache is None:
+        return Amount(_bound(blocks, shape.embedding, shape.vocabulary, demand), 0.0, _BOUND, known=False)
+    found = max(_planned(blocks, shape.embedding, shape.vocabulary, one) for one in _demands(blocks, demand))
+    if shape.blocks:
+        return Amount(found, ERROR_BAND, _GRAPH)
+    return Amount(found, _ASSUMED_BAND, _ASSUMED)
+
+
+def _demands(blocks: tuple[Block, ...], demand: Demand) -> tuple[Demand, ...]:
+    """With sparse attention llama.cpp takes less where the context reaches what the index chooses than just before it
+    (one mask less fits behind the other). Whoever plans for the longer context gets no less than for the shorter.
+    """
+    tops = {mixer.index_top for block in blocks for mixer in block.mixers if isinstance(mixer, Latent)} - {0}
+    shorter = {top - 1 - PAD for top in tops if PAD < top - 1 - PAD < demand.context}
+    return demand, *(replace(demand, context=context) for context in sorted(shorter))
+
+
+@lru_cache(maxsize=256)
+def _planned(blocks: tuple[Block, ...], embedding: int, vocabulary: int, demand: Demand) -> int:
+    return buffer_bytes(model_graph(blocks, embedding, vocabulary, demand))
+
+
+@lru_cache(maxsize=64)
+def _bound(blocks: tuple[Block, ...], embedding: int, vocabulary: int, demand: Demand) -> int:
+    kinds = set(blocks) or {Block()}
+    return max(unshared_bytes(model_graph((kind,), embedding, vocabulary, demand)) for kind in kinds)

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ultralab.kernel.errors import FetchFailed, RequestError
-from ultralab.models.far.files import Budget, FarFile, RangedFile, open_ranged
+from ultralab.models.far.bounds import Budget
+from ultralab.models.far.files import FarFile, RangedFile, open_ranged
 from ultralab.system import http
 
 Handler = BaseHTTPRequestHandler
@@ -84,7 +85,10 @@ def served(place: Place) -> Iterator[Place]:
         def log_message(self, format: str, *args: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 64  # with 5, a sixth connection at once may wait for TCP to try again: 1, 3, 7, 15 s
+
+    server = Server(("127.0.0.1", 0), Answers)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     place.url = f"http://127.0.0.1:{server.server_address[1]}/model.gguf"

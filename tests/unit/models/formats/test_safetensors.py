@@ -18,7 +18,7 @@ from ultralab.models.bundles import from_path
 from ultralab.models.formats.base import Bundle, Item, Limits, ModelHeader
 from ultralab.models.formats.config import config_of
 from ultralab.models.formats.safetensors import FORMAT
-from ultralab.planner.types import AttentionLayers, ModelShape
+from ultralab.planner.types import AttentionLayers, Experts, ModelShape
 
 HALVES = ({n: SMALL[n] for n in list(SMALL)[:2]}, {n: SMALL[n] for n in list(SMALL)[2:]})
 
@@ -196,32 +196,28 @@ STACKED = {
 def test_the_share_of_experts(
     tmp_path: Path, tensors: dict[str, tuple[str, tuple[int, ...]]], keys: tuple[str, str]
 ) -> None:
-    header = header_of(directory(tmp_path, tensors, {**LLAMA, keys[0]: 4, keys[1]: 1}))
+    small = {**LLAMA, "hidden_size": 8, "vocab_size": 10, "head_dim": 2, "moe_intermediate_size": 8}
+    header = header_of(directory(tmp_path, tensors, {**small, keys[0]: 4, keys[1]: 1}))
     assert (header.experts, header.experts_used) == (4, 1)
     assert header.shape.parameters == 80 + 80 + 256 + 64 + 32
     assert header.active_parameters == 80 + 80 + 64 + 64 + 32
     assert header.shape.bytes_per_token == 2 * (80 + 64 + 64 + 32)
+    assert header.shape.experts == Experts(count=4, used=1, feed_forward=8, layers=2)
 
 
-@pytest.mark.parametrize(
-    ("config", "attention"),
-    [
-        (LLAMA, True),
-        ({**LLAMA, "model_type": "qwen3_moe"}, True),
-        ({**LLAMA, "model_type": "mistral", "sliding_window": None}, True),
-        ({**LLAMA, "model_type": "mistral", "sliding_window": 4096}, False),
-        ({**LLAMA, "model_type": "qwen2", "sliding_window": 4096, "use_sliding_window": False}, True),
-        ({**LLAMA, "model_type": "qwen2", "layer_types": ["full_attention", "sliding_attention"]}, False),
-        ({**LLAMA, "model_type": "qwen2", "layer_types": ["full_attention"]}, True),
-        ({**LLAMA, "model_type": "deepseek_v3", "kv_lora_rank": 512}, False),
-        ({**LLAMA, "kv_lora_rank": 512}, False),
-        ({**LLAMA, "num_key_value_heads": [2, 4]}, False),
-        ({**LLAMA, "model_type": "nobody"}, False),
-        ({}, False),
-    ],
-)
-def test_attention_is_called_grouped_only_where_it_is(config: dict[str, object], attention: bool) -> None:
-    assert (config_of(config, "x").cache is not None) == attention
+@pytest.mark.parametrize("width", [128, 48, 63])
+def test_an_embedding_of_another_width_is_damage(tmp_path: Path, width: int) -> None:
+    place = directory(tmp_path, config={**LLAMA, "hidden_size": width})
+    with pytest.raises(FileDamaged, match=rf"6400 numbers, its configuration says 100 rows of {width}"):
+        header_of(place)
+
+
+def test_an_embedding_may_have_rows_to_fill_up(tmp_path: Path) -> None:
+    assert header_of(directory(tmp_path, config={**LLAMA, "vocab_size": 77})).shape.vocabulary == 77
+    assert (
+        header_of(directory(tmp_path, config={**LLAMA, "model_type": "nobody", "hidden_size": 63})).shape.embedding
+        == 63
+    )
 
 
 def test_facts_by_any_name() -> None:

@@ -81,6 +81,20 @@ class Facts:
         experts, used = self.number("expert_count"), self.number("expert_used_count")
         return min(1.0, used / experts) if experts and used else 1.0
 
+    def require_rows(self, name: str, said: int, key: str) -> None:
+        """Raises FileDamaged with both numbers where a matrix that is there has not as many rows as the keys say."""
+        tensor = self.tensors.get(name)
+        if tensor is None or not tensor.is_matrix:
+            return
+        found = tensor.elements // max(1, tensor.row)
+        if found != said:
+            raise self.damaged(
+                _("{tensor} has {found} rows, but {key} is {said}").format(
+                    tensor=printable(name), found=found, key=key, said=said
+                ),
+                key,
+            )
+
     def damaged(self, what: str, key: str) -> FileDamaged:
         """The error for numbers that cannot be, or that contradict each other."""
         return FileDamaged(

@@ -1,0 +1,1 @@
+"""Well-known large models, from their public configurations."""

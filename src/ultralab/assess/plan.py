@@ -1,0 +1,109 @@
+"""The plan of one model on one machine: memory, whether it fits, how long a context may be, how fast it would be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from ultralab.assess.engines import MEMORY
+from ultralab.assess.types import Place, Plan, Question
+from ultralab.kernel.errors import RequestError
+from ultralab.kernel.language import _
+from ultralab.models.formats.base import ModelHeader
+from ultralab.planner.speed import Calibration, decode, prefill, ttft, work_of
+from ultralab.planner.types import MemoryPlan, ModelShape
+
+MOST_CONTEXT: Final = 100_000_000
+MOST_SEQUENCES: Final = 256
+"""llama.cpp's own limit (``llama-cparams.h``: ``LLAMA_MAX_SEQ``)."""
+_STEP: Final = 256
+_UNTRAINED: Final = 1_048_576
+"""How far the longest context is looked for where a header does not say what the model was trained for."""
+
+
+def plan(name: str, header: ModelHeader, question: Question, place: Place, calibration: Calibration | None) -> Plan:
+    """Answer a question about a header. Pure, a few milliseconds. Raises RequestError for absurd numbers."""
+    require_sensible(question)
+    shape, demand = header.shape, question.demand
+    memory = MEMORY[question.engine](shape, demand)
+    prompt = min(question.prompt, demand.context)
+    full, begun = (work_of(shape, demand, cached, header.quantization) for cached in (demand.context, prompt))
+    speeds = (place.hardware, question.engine, calibration)
+    return Plan(
+        name=name,
+        header=header,
+        question=question,
+        place=place,
+        memory=memory,
+        fits=fits(memory, place.limit_bytes),
+        max_context=max_context(shape, question, place.limit_bytes),
+        decode=decode(full, *speeds),
+        decode_begun=decode(begun, *speeds),
+        prefill=prefill(begun, prompt, *speeds),
+        ttft=ttft(begun, prompt, *speeds),
+        warnings=_warnings(header, question, memory),
+    )
+
+
+def require_sensible(question: Question) -> None:
+    """Raises RequestError for a question that no engine can be asked."""
+    demand = question.demand
+    for what, value, most in (
+        (_("the context"), demand.context, MOST_CONTEXT),
+        (_("the number of sequences"), demand.sequences, MOST_SEQUENCES),
+        (_("the prompt"), question.prompt, MOST_CONTEXT),
+        (_("the micro-batch"), demand.ubatch, 1_048_576),
+    ):
+        if not 1 <= value <= most:
+            raise RequestError(
+                _("{what} is {value}; it must be from 1 to {most}.").format(what=what, value=value, most=most),
+                hint=_("Give a number of tokens or sequences that a model could be loaded with."),
+                value=value,
+                most=most,
+            )
+    if not demand.flash and demand.value_type not in ("f16", "f32", "bf16"):
+        raise RequestError(
+            _("A quantized cache of values ({type}) needs flash attention.").format(type=demand.value_type),
+            hint=_("Leave out --no-flash, or keep the cache in f16."),
+            type=demand.value_type,
+        )
+
+
+def fits(memory: MemoryPlan, limit: int) -> bool | None:
+    """Whether it fits. What is not known is an upper bound: only weights that are too large alone are then a no."""
+    if memory.total <= limit:
+        return True
+    return False if memory.known or memory.weights.bytes > limit else None
+
+
+def max_context(shape: ModelShape, question: Question, limit: int) -> int | None:
+    """The longest context that fits, at most what the model was trained for; 0 where none does, None where unknown."""
+    most = shape.trained_context or _UNTRAINED
+    memory = MEMORY[question.engine]
+
+    def total(context: int) -> int:
+        return memory(shape, replace(question.demand, context=context)).total
+
+    if not memory(shape, question.demand).known:
+        return None
+    if total(most) <= limit:
+        return most
+    low, high = 0, -(-most // _STEP)  # in steps; `low` fits, `high` does not
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if total(middle * _STEP) <= limit else (low, middle)
+    return low * _STEP
+
+
+def _warnings(header: ModelHeader, question: Question, memory: MemoryPlan) -> tuple[str, ...]:
+    found = []
+    trained, context = header.shape.trained_context, question.demand.context
+    if trained and context > trained:
+        said = _("The context of {context} tokens is beyond the {trained} that the model was trained for; ")
+        more = _("the memory is right, what the model makes of it is not known.")
+        found.append(said.format(context=context, trained=trained) + more)
+    if not memory.known:
+        said = _("The architecture {name!r} is not known: the weights are exact, the rest is an upper bound.")
+        found.append(said.format(name=header.shape.architecture))
+    found += [_("Loading it could run code: {finding}").format(finding=finding) for finding in header.unsafe[:1]]
+    return tuple(found)

@@ -2,9 +2,9 @@
 
 The rule, in this order:
 
-1. A row *fits* when its memory, with the error of the prediction and of the size, stays below the machine's limit
-   less a margin (2 % of it).
-2. Of those that fit with the wanted context and decode at least the wanted tokens per second, the best quality wins: by
+1. A row *fits* when its memory, with the error of the prediction and of the size, stays below the machine's limit. It is
+   *tight* when it leaves less than a margin (2 % of the limit): it is shown so, and not chosen.
+2. Of those that fit and are not tight, with the wanted context and decode at least the wanted tokens per second, the best quality wins: by
    the lab's own measurements of this very model where every such row has one, else by bits per weight, where bits
    beyond those that the model was trained in count for nothing. Equal quality: the faster one.
 3. Fewer than four bits per weight are taken only where nothing else fits.
@@ -108,7 +108,8 @@ def row(
         question=question,
         memory=memory,
         needed=needed,
-        fits=_fits(needed, memory.known, memory.weights.bytes, usable(place, wish)),
+        fits=_fits(needed, memory.known, memory.weights.bytes, place.limit_bytes),
+        tight=usable(place, wish) < needed <= place.limit_bytes,
         decode=decode,
         prefill=prefill,
         ttft=ttft,
@@ -128,7 +129,7 @@ def usable(place: Place, wish: Wish) -> int:
 
 def choose(rows: Sequence[Row], wish: Wish) -> Row | None:
     """The row that the rule of this module takes; None where nothing is known to fit."""
-    fitting = [one for one in rows if one.fits]
+    fitting = [one for one in rows if one.fits and not one.tight]
     if not fitting:
         return None
     good = [one for one in fitting if _bits(one) >= wish.least_bits] or fitting
@@ -188,7 +189,7 @@ def _why(chosen: Row | None, rows: Sequence[Row], place: Place, wish: Wish) -> t
     ]
     if chosen.loss and chosen.loss.transferred:
         said.append(_("That was another model; on this one it may be more or less."))
-    if (reason := _next_better(chosen, rows, wish)) is not None:
+    if (reason := _next_better(chosen, rows, place, wish)) is not None:
         said.append(reason)
     if chosen.candidate.size_band:
         said.append(
@@ -215,12 +216,16 @@ def _speed_said(chosen: Row, wish: Wish) -> str:
     return told + _(".")
 
 
-def _next_better(chosen: Row, rows: Sequence[Row], wish: Wish) -> str | None:
+def _next_better(chosen: Row, rows: Sequence[Row], place: Place, wish: Wish) -> str | None:
     """Why the next better quality was not taken."""
     better = [one for one in rows if round(_bits(one), 2) > round(_bits(chosen), 2)]
     nearest = min(better, key=lambda one: (_bits(one), one.needed), default=None)
     if nearest is None:
         return None
+    if nearest.tight:
+        return _("The next better, {quantization}, would leave only {rest} of the limit.").format(
+            quantization=nearest.candidate.quantization, rest=format_bytes(place.limit_bytes - nearest.needed)
+        )
     if nearest.fits is not True:
         return _("The next better, {quantization}, would need {needed}.").format(
             quantization=nearest.candidate.quantization, needed=format_bytes(nearest.needed)

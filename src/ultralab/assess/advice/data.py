@@ -53,6 +53,7 @@ def row_data(row: Row) -> dict[str, Any]:
         "total_bytes": row.memory.total if known else None,
         "needed_bytes": row.needed,
         "fits": row.fits,
+        "tight": row.tight,
         "decode_tok_s": row.decode.prediction.value or None,
         "prefill_tok_s": row.prefill.prediction.value or None,
         "ttft_s": row.ttft.value or None,

@@ -69,7 +69,7 @@ class Wish:
 @dataclass(frozen=True)
 class Row:
     """One line of the table. ``needed``: the total with its own error and that of the size, bytes. ``fits`` None: nobody
-    can say.
+    can say. ``tight``: it fits, but leaves less than the margin that is wished for, so it is not chosen.
     """
 
     candidate: Candidate
@@ -81,6 +81,7 @@ class Row:
     prefill: Speed
     ttft: Prediction
     loss: KnownLoss | None
+    tight: bool = False
 
 
 @dataclass(frozen=True)

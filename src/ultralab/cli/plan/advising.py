@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ultralab.assess.advice.types import Wish
 
+_NAME = 22  # columns: most names in one or two lines
 _KV = ("f16", "q8_0", "q4_0")
 
 
@@ -131,17 +132,19 @@ def _advice(console: Console, found: Mapping[str, Any]) -> None:
 
     _place(console, found["machine"])
     made = table(
-        _("Quantization"), _("Engine"), _("Context"), _("Memory"), _("Fits"), _("Decode tok/s"), _("Prefill"), _("Loss"),
+        _("Type"), _("Engine"), _("Context"), _("Memory"), _("Fits"), _("Decode"), _("Prefill"), _("Loss"),
         numbers=(2, 3, 5, 6),
     )  # fmt: skip
     chosen = found["chosen"]
     for row in found["rows"]:
         marked = "bold green" if chosen and _same(row, chosen) else "" if row["fits"] else "dim"
         made.add_row(
-            row["quantization"], row["engine"], f"{row['context']:,}", _size(row), _answer(row["fits"]),
-            _rate(row["decode_tok_s"]), _rate(row["prefill_tok_s"]), (row["loss"] or {}).get("short", "–"), style=marked,
+            row["quantization"], row["engine"], f"{row['context']:,}", _size(row), _answer(row),
+            _rate(row["decode_tok_s"]), _rate(row["prefill_tok_s"]), _loss(row["loss"]), style=marked,
         )  # fmt: skip
     console.print(made)
+    note = _("Speeds in tok/s, decoding with the context full. Loss: perplexity; *: measured on another model.")
+    console.print(Text(note, style="dim"))
     for sentence in found["why"]:
         console.print(Text(sentence, style="bold" if sentence == found["why"][0] else ""))
     for change in found["changes"]:
@@ -158,14 +161,15 @@ def _ranking(console: Console, found: Mapping[str, Any], *, write: bool) -> None
     from ultralab.cli.output import table
 
     _place(console, found["machine"])
-    made = table(_("Model"), _("Quantization"), _("Memory"), _("Fits"), _("Decode tok/s"), _("Remarks"), numbers=(2, 4))
+    made = table(_("Model"), _("Type"), _("Memory"), _("Fits"), _("Decode"), _("Remarks"), numbers=(2, 4))
+    made.columns[0].min_width = _NAME
     for one in found["models"]:
         row = one["choice"]
         remarks = "; ".join(one["remarks"]) if one["fits"] else one["why_not"] or ""
         if one["machines"] and one["machines"] > 1:
             remarks += "; " + _("{count} such machines").format(count=one["machines"])
         made.add_row(
-            one["name"], row["quantization"], _size(row), _answer(one["fits"]), _rate(row["decode_tok_s"]), remarks,
+            one["name"], row["quantization"], _size(row), _answer(row), _rate(row["decode_tok_s"]), remarks,
             style="" if one["fits"] else "dim",
         )  # fmt: skip
     console.print(made)
@@ -195,8 +199,14 @@ def _size(row: Mapping[str, Any]) -> str:
     return about + format_bytes(row["total_bytes"]) if row["total_bytes"] else f"≤ {format_bytes(row['needed_bytes'])}"
 
 
-def _answer(fits: bool | None) -> str:
-    return {True: _("yes"), False: _("no"), None: "?"}[fits]
+def _answer(row: Mapping[str, Any]) -> str:
+    return _("tight") if row["tight"] else {True: _("yes"), False: _("no"), None: "?"}[row["fits"]]
+
+
+def _loss(loss: Mapping[str, Any] | None) -> str:
+    if not loss or loss["perplexity_ratio"] is None:
+        return "–"
+    return f"{100 * (loss['perplexity_ratio'] - 1):+.1f} %{'*' if loss['transferred'] else ''}"
 
 
 def _rate(value: float | None) -> str:

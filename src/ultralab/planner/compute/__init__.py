@@ -16,6 +16,7 @@ from ultralab.planner.blocks import Block, Latent
 from ultralab.planner.compute.allocator import buffer_bytes, unshared_bytes
 from ultralab.planner.compute.assumed import assumed_blocks
 from ultralab.planner.compute.model import model_graph
+from ultralab.planner.compute.tensors import F16, F32
 from ultralab.planner.kv_cache import PAD
 from ultralab.planner.types import Amount, Demand, ModelShape
 
@@ -40,19 +41,23 @@ def compute_buffer(shape: ModelShape, demand: Demand) -> Amount:
     blocks = shape.blocks or assumed_blocks(shape)
     if shape.cache is None:
         return Amount(_bound(blocks, shape.embedding, shape.vocabulary, demand), 0.0, _BOUND, known=False)
-    found = max(_planned(blocks, shape.embedding, shape.vocabulary, one) for one in _demands(blocks, demand))
+    found = max(_planned(blocks, shape.embedding, shape.vocabulary, one) for one in _demands(shape, blocks, demand))
     if shape.blocks:
         return Amount(found, ERROR_BAND, _GRAPH)
     return Amount(found, _ASSUMED_BAND, _ASSUMED)
 
 
-def _demands(blocks: tuple[Block, ...], demand: Demand) -> tuple[Demand, ...]:
-    """With sparse attention llama.cpp takes less where the context reaches what the index chooses than just before it
-    (one mask less fits behind the other). Whoever plans for the longer context gets no less than for the shorter.
+def _demands(shape: ModelShape, blocks: tuple[Block, ...], demand: Demand) -> tuple[Demand, ...]:
+    """The demand, and shorter contexts for which llama.cpp takes more, so that a longer one is never planned with less.
+
+    Where the mask has grown as large as the logits, these fit into the hole that it leaves behind; and sparse attention has
+    one mask less above them where the context reaches what the index chooses.
     """
-    tops = {mixer.index_top for block in blocks for mixer in block.mixers if isinstance(mixer, Latent)} - {0}
-    shorter = {top - 1 - PAD for top in tops if PAD < top - 1 - PAD < demand.context}
-    return demand, *(replace(demand, context=context) for context in sorted(shorter))
+    ends = {mixer.index_top for block in blocks for mixer in block.mixers if isinstance(mixer, Latent)} - {0}
+    rows, cell = demand.outputs or demand.ubatch, demand.ubatch * (F16 if demand.flash else F32)
+    ends.add(4 * rows * shape.vocabulary // max(1, cell))
+    shorter = {(end - 1) // PAD * PAD for end in ends}
+    return demand, *(replace(demand, context=one) for one in sorted(shorter) if PAD <= one < demand.context)
 
 
 @lru_cache(maxsize=256)

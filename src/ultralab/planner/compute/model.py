@@ -21,7 +21,7 @@ def model_graph(blocks: tuple[Block, ...], embedding: int, vocabulary: int, dema
     """From the tokens to the logits."""
     work = Workspace(blocks, embedding, demand)
     graph, tokens = work.graph, work.tokens
-    outputs = min(demand.outputs or tokens, tokens)
+    outputs = min(demand.outputs or work.batch, work.batch)
     current = _embedded(graph, embedding, tokens)
     wanted = graph.input(outputs)
     layers = _shortened(blocks)

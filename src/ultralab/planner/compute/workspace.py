@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ultralab.planner.blocks import Attention, Block, Latent
+from ultralab.planner.blocks import Attention, Block, Latent, StateSpace
 from ultralab.planner.compute.tensors import F16, F32, I64, Graph, Tensor
 from ultralab.planner.kv_cache import cells, padded
 from ultralab.planner.types import AttentionLayers, Demand
@@ -11,7 +11,10 @@ _PLAIN = frozenset({"f32", "f16", "bf16"})
 
 
 class Workspace:
-    """A graph under construction for one micro-batch of ``tokens``, ``each`` of a sequence.
+    """A graph under construction for a micro-batch of ``batch`` tokens; ``tokens``: rounded up to ``each`` of a sequence.
+
+    Rounded only where sequences lie apart: otherwise llama.cpp rounds too, which is a few rows that fewer sequences may
+    have more of, so that more sequences would seem to take less.
 
     ``standing_for``: how many layers of the model the layer under construction stands for.
     """
@@ -23,8 +26,11 @@ class Workspace:
         self.flash = demand.flash
         self.streams = 1 if demand.unified else demand.sequences
         total = padded(demand.context) * self.streams
-        self.each = max(1, -(-min(demand.ubatch, total) // demand.sequences))
-        self.tokens = self.each * demand.sequences
+        self.batch = max(1, min(demand.ubatch, total))
+        states = any(isinstance(mixer, StateSpace) for block in blocks for mixer in block.mixers)
+        apart = demand.sequences if states or not demand.unified else 1
+        self.each = -(-self.batch // apart)
+        self.tokens = self.each * apart
         self.key_element = F16 if demand.key_type != "f32" else F32
         self.positions = self.graph.input(self.tokens)
         self.copied = self.graph.input(demand.sequences)

@@ -66,9 +66,9 @@ def parent(library: Library, tmp_path: Path) -> ModelRecord:
         Tensor("token_embd.weight", (256, 4), "F32", numbers(4, 256)),
         Tensor("blk.0.attn_norm.weight", (256,), "F32", numbers(256)),
         Tensor("blk.0.attn_q_norm.weight", (256, 2), "F32", numbers(2, 256)),
-        Tensor("blk.0.attn_q.weight", (256, 48), "F32", numbers(48, 256)),
+        Tensor("blk.0.mixed_q.weight", (256, 48), "F32", numbers(48, 256)),
         Tensor("blk.0.attn_q.bias", (48, 2), "F32", numbers(2, 48)),
-        Tensor("blk.0.attn_k.weight", (96, 17), "F32", numbers(17, 96)),
+        Tensor("blk.0.mixed_k.weight", (96, 17), "F32", numbers(17, 96)),
         Tensor("blk.0.odd.weight", (7, 5), "F32", numbers(5, 7)),
         Tensor("blk.0.ffn_gate_inp.weight", (256, 4), "F32", numbers(4, 256)),
         Tensor("blk.0.ffn_up_exps.weight", (256, 6, 3), "F32", numbers(3, 6, 256)),
@@ -76,14 +76,17 @@ def parent(library: Library, tmp_path: Path) -> ModelRecord:
         Tensor("output.weight", (256, 4), "F32", numbers(4, 256)),
     )
     keys = small_keys(
-        general__file_type=(U32, 0), general__quantized_by=(STR, "someone"), quantize__imatrix__file=(STR, "x")
+        general__file_type=(U32, 0),
+        general__quantized_by=(STR, "someone"),
+        quantize__imatrix__file=(STR, "x"),
+        llama__embedding_length=(U32, 256),
     )
     path = tmp_path / "Rules-F32.gguf"
     path.write_bytes(gguf_bytes(keys, tensors))
     return take(library, path)
 
 
-CHANGED = {"blk.0.attn_q.weight", "blk.0.attn_k.weight", "blk.0.odd.weight", "blk.0.ffn_up_exps.weight"}
+CHANGED = {"blk.0.mixed_q.weight", "blk.0.mixed_k.weight", "blk.0.odd.weight", "blk.0.ffn_up_exps.weight"}
 
 
 @pytest.mark.parametrize("target", QUANTIZATIONS)
@@ -92,9 +95,9 @@ def test_each_type_changes_the_blocks_and_nothing_else(library: Library, parent:
     after = read(library, made)
     ternary = target.startswith("TQ")
     expected_types = {
-        "blk.0.attn_q.weight": target,
+        "blk.0.mixed_q.weight": target,
         "blk.0.ffn_up_exps.weight": target,
-        "blk.0.attn_k.weight": "Q4_0" if ternary else target,
+        "blk.0.mixed_k.weight": "Q4_0" if ternary else target,
         "blk.0.odd.weight": "F16",
     }
     assert {item.name: item.type.name for item in after.tensors} == {
@@ -248,7 +251,7 @@ def test_the_real_model(smollm2: Path, tmp_path: Path) -> None:
 
 
 def test_an_alignment_of_the_sources_own_is_kept(library: Library, tmp_path: Path) -> None:
-    keys = small_keys(general__alignment=(U32, 128), llama__rope__freq_base=(F32, 1e4))
+    keys = small_keys(general__alignment=(U32, 128), llama__rope__freq_base=(F32, 1e4), llama__block_count=(U32, 2))
     tensors = (
         Tensor("blk.0.attn_norm.weight", (3,), "F32", numbers(3)),
         Tensor("blk.0.ffn_up.weight", (64, 3), "F32", numbers(3, 64)),

@@ -11,6 +11,9 @@ from tests.safetensors_maker import LLAMA, SMALL, Shapes, directory
 from ultralab.models.bundles import from_path
 from ultralab.models.formats import gguf, safetensors
 from ultralab.models.formats.base import ModelHeader
+from ultralab.planner.types import AttentionLayers
+
+MLA = (AttentionLayers(61, 128, 1, 576, 0, latent=512),)
 
 
 def read(folder: Path) -> ModelHeader:
@@ -23,7 +26,7 @@ def test_deepseek_v3_in_fp8(tmp_path: Path, *, predicting: bool) -> None:
     assert header.shape.parameters == 671_026_419_200  # "671B total parameters", the layer that predicts left out
     assert header.active_parameters == pytest.approx(37e9, rel=0.02)  # "37B activated"; with both embeddings 37.55
     assert (header.experts, header.experts_used, header.shape.trained_context) == (256, 8, 163_840)
-    assert (header.quantization, header.dtype, header.shape.cache) == ("F8_E4M3", "BF16", None)
+    assert (header.quantization, header.dtype, header.shape.cache) == ("F8_E4M3", "BF16", MLA)
     assert header.bits_per_weight == pytest.approx(8.03, abs=0.02)
     assert header.shape.weight_bytes == sum(header.tensor_types.values())
     assert header.shape.weight_bytes == pytest.approx(688.6e9 if predicting else 673.2e9, rel=0.001)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -17,6 +18,7 @@ MOST_CONTEXT: Final = 100_000_000
 MOST_SEQUENCES: Final = 256
 """llama.cpp's own limit (``llama-cparams.h``: ``LLAMA_MAX_SEQ``)."""
 _STEP: Final = 256
+_LOOKS: Final = 6
 _UNTRAINED: Final = 1_048_576
 """How far the longest context is looked for where a header does not say what the model was trained for."""
 
@@ -81,18 +83,33 @@ def max_context(shape: ModelShape, question: Question, limit: int) -> int | None
     most = shape.trained_context or _UNTRAINED
     memory = MEMORY[question.engine]
 
-    def total(context: int) -> int:
-        return memory(shape, replace(question.demand, context=context)).total
+    def spare(steps: int) -> int:
+        context = min(steps * _STEP, most)
+        return limit - memory(shape, replace(question.demand, context=context)).total
 
     if not memory(shape, question.demand).known:
         return None
-    if total(most) <= limit:
+    steps = -(-most // _STEP)
+    if (left := spare(steps)) >= 0:
         return most
-    low, high = 0, -(-most // _STEP)  # in steps; `low` fits, `high` does not
+    return 0 if (begun := spare(1)) < 0 else _last_that_fits(spare, steps, begun, left) * _STEP
+
+
+def _last_that_fits(spare: Callable[[int], int], steps: int, begun: int, left: int) -> int:
+    """The last step with nothing missing. What is spare falls almost in a straight line, so that line says where to look;
+    after a few looks the rest is halved. ``begun``: spare at the first step, ``left``: at the last, below 0.
+    """
+    low, high = 1, steps
+    looks = 0
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if total(middle * _STEP) <= limit else (low, middle)
-    return low * _STEP
+        looks += 1
+        line = low + begun * (high - low) // max(1, begun - left)
+        middle = min(max(line if looks <= _LOOKS else (low + high) // 2, low + 1), high - 1)
+        if (found := spare(middle)) >= 0:
+            low, begun = middle, found
+        else:
+            high, left = middle, found
+    return low
 
 
 def _warnings(header: ModelHeader, question: Question, memory: MemoryPlan) -> tuple[str, ...]:

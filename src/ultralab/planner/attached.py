@@ -12,8 +12,8 @@ _F32: Final = 4
 _F16: Final = 2
 _COLOURS: Final = 3
 
-_WITH_PROJECTOR: Final = N_("exact: the bytes of the tensors of the model and of its projector")
-_WITH_DRAFT: Final = N_("exact: the bytes of the tensors of the model and of its draft model")
+_WITH_PROJECTOR: Final = N_("the bytes of the tensors of the model and of its projector")
+_WITH_DRAFT: Final = N_("the bytes of the tensors of the model and of its draft model")
 _CACHES: Final = N_("the caches of the model and of its draft model together")
 _ENCODER: Final = N_(
     "llama.cpp's picture encoder, for the picture that it reserves memory for; a larger one takes more"

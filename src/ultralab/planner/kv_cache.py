@@ -14,7 +14,7 @@ PAD: Final = 256
 MOST_STATE: Final = 512
 """Elements of state per element of the embedding, of an unknown architecture: the most that is known is 384 (Falcon-H1)."""
 
-_EXACT: Final = N_("exact: llama.cpp's own layout of the cache, from the header")
+_EXACT: Final = N_("llama.cpp's own layout of the cache, from the header")
 _BOUND: Final = N_("an upper bound: the architecture is not known, so every layer is taken to keep all it could")
 
 

@@ -16,7 +16,7 @@ _PROCESS: Final = 33_000_000
 _SERVER: Final = 12_000_000
 _PER_VOCABULARY_ENTRY: Final = 430
 
-_WEIGHTS: Final = N_("exact: the bytes of the tensors that the header lists")
+_WEIGHTS: Final = N_("the bytes of the tensors that the header lists")
 _OVERHEAD: Final = N_("the process, fitted on Linux x86-64, not yet calibrated on a Mac")
 
 

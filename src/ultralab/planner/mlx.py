@@ -56,10 +56,10 @@ _HALF_STATES: Final = frozenset({"mamba", "falcon_mamba", "jamba"})
 _FUSED: Final = frozenset({64, 72, 80, 96, 128})
 """Widths of heads whose prefill is computed without writing the scores down."""
 
-_WEIGHTS: Final = N_("exact: the bytes of the tensors that the header lists")
-_CACHE: Final = N_("exact: mlx-lm's own caches, which grow by 256 tokens, with the whole context as prompt")
+_WEIGHTS: Final = N_("the bytes of the tensors that the header lists")
+_CACHE: Final = N_("mlx-lm's own caches, which grow by 256 tokens, with the whole context as prompt")
 _QUANTIZED: Final = N_(
-    "exact: mlx-lm's own caches, which grow by 256 tokens; MLX quantizes in groups of 64, each with a scale and a bias"
+    "mlx-lm's own caches, which grow by 256 tokens; MLX quantizes in groups of 64, each with a scale and a bias"
 )
 _BOUND: Final = N_("an upper bound: the architecture is not known, so every layer is taken to keep all it could")
 _COMPUTE: Final = N_("what mlx-lm holds while it reads a prompt in steps of 2048; not measured on a GPU")

@@ -22,7 +22,7 @@ RESIDUAL: Final = 128
 _STATE: Final = 4
 _BITS: Final = {"f32": 0, "f16": 0, "bf16": 0, "q8_0": 8, "q4_0": 4}
 
-_WEIGHTS: Final = N_("exact: the bytes of the tensors that the header lists")
+_WEIGHTS: Final = N_("the bytes of the tensors that the header lists")
 _CACHE: Final = N_("transformers' DynamicCache, which holds as many tokens as there are")
 _QUANTIZED: Final = N_(
     "transformers' quantized cache: groups of 64, each with a scale and a shift, the newest 128 tokens plain"

@@ -19,11 +19,24 @@ from ultralab.settings import load, set_value
 from ultralab.setup.tree import Created, create_lab, doctor_checks, documents
 
 LANGUAGES = ("en", "zh_CN")
-COMMANDS = {"init", "machine", "models", "experiments", "run", "demo", "doctor", "selftest", "config", "plugins"}
+COMMANDS = {
+    "init",
+    "machine",
+    "models",
+    "experiments",
+    "run",
+    "demo",
+    "doctor",
+    "selftest",
+    "config",
+    "plugins",
+    "plan",
+}
 VERBS = {
     "models": {"inspect", "pull", "adopt", "list", "show", "tag", "prune"},
     "experiments": {"run", "list", "show", "report"},
     "config": {"list"},
+    "plan": {"show", "fits"},
 }
 TREE = {
     "README.md", "prd.md", "architecture.md", "setup_guide.md", "maintenance.md", "docs_changelog.md",

@@ -14,7 +14,13 @@ from ultralab.planner.compute.workspace import Workspace
 from ultralab.planner.types import Demand
 
 _ENOUGH: Final = 3
-"""Layers of a kind after which two more find the buffer as they leave it (places may change with every other layer)."""
+"""Layers of a kind, or periods of them, after which two more find the buffer as they leave it (places may change with
+every other one)."""
+_LONGEST: Final = 16
+"""Layers of a period that is looked for."""
+
+Layer = tuple[int, int]
+"""Of which kind a layer is, and how many it stands for."""
 
 
 def model_graph(blocks: tuple[Block, ...], embedding: int, vocabulary: int, demand: Demand) -> Graph:
@@ -24,7 +30,7 @@ def model_graph(blocks: tuple[Block, ...], embedding: int, vocabulary: int, dema
     outputs = min(demand.outputs or work.batch, work.batch)
     current = _embedded(graph, embedding, tokens)
     wanted = graph.input(outputs)
-    layers = _shortened(blocks)
+    layers = shortened(blocks)
     for index, block in enumerate(layers):
         work.standing_for = block.count
         last = (wanted, outputs) if index == len(layers) - 1 else None
@@ -54,20 +60,58 @@ def _embedded(graph: Graph, width: int, tokens: int) -> Tensor:
     return current
 
 
-def _shortened(blocks: tuple[Block, ...]) -> list[Block]:
-    """Each kind of layer a few times, in their order, and the last one last; ``count``: how many it stands for."""
-    places: dict[Block, list[int]] = {}
-    kept: list[Block] = []
-    for at, block in enumerate(blocks):
-        kind = replace(block, count=1)
-        found = places.setdefault(kind, [])
-        room = max(_ENOUGH - len(found), at == len(blocks) - 1)
-        fresh = block.count if block.count <= room else room + (block.count - room) % 2
-        found += range(len(kept), len(kept) + fresh)
-        kept += [kind] * fresh
-        latest = found[-1]
-        kept[latest] = replace(kept[latest], count=kept[latest].count + block.count - fresh)
+def shortened(blocks: tuple[Block, ...]) -> list[Block]:
+    """Fewer layers that need the same buffer, in their order, and the last one last; ``count``: how many one stands for."""
+    kinds: dict[Block, int] = {}
+    order = [(kinds.setdefault(replace(block, count=1), len(kinds)), block.count) for block in blocks]
+    names = list(kinds)
+    return [replace(names[kind], count=count) for kind, count in _without_periods(_without_runs(order))]
+
+
+def _without_runs(order: list[Layer]) -> list[Layer]:
+    """Each kind a few times; of a longer run every second layer is as the one before it, so an even number is left out."""
+    found: dict[int, int] = {}
+    kept: list[Layer] = []
+    for at, (kind, count) in enumerate(order):
+        room = max(_ENOUGH - found.get(kind, 0), at == len(order) - 1)
+        fresh = count if count <= room else room + (count - room) % 2
+        found[kind] = found.get(kind, 0) + fresh
+        kept += [(kind, 1)] * fresh
+        _stand_for(kept, kind, count - fresh)
     return kept
+
+
+def _without_periods(order: list[Layer]) -> list[Layer]:
+    """The same for layers that come again in the same order."""
+    kinds = [kind for kind, _count in order]
+    kept: list[Layer] = []
+    at = 0
+    while at < len(order):
+        length, spare = max((_spare(kinds, at, length) for length in range(1, _LONGEST + 1)), key=lambda one: one[1])
+        kept += order[at : at + length]
+        at += length
+        if spare:
+            kept += order[at : at + length * (_ENOUGH - 1)]
+            at += length * (_ENOUGH - 1)
+        for kind, count in order[at : at + spare]:
+            _stand_for(kept, kind, count)
+        at += spare
+    return kept
+
+
+def _spare(kinds: list[int], at: int, length: int) -> tuple[int, int]:
+    """The period's length, and how many layers are more of the same than are needed: whole periods, an even number."""
+    times, period = 1, kinds[at : at + length]
+    while kinds[at + times * length : at + (times + 1) * length] == period:
+        times += 1
+    return (length, max(0, times - _ENOUGH) // 2 * 2 * length) if times > _ENOUGH else (1, 0)
+
+
+def _stand_for(kept: list[Layer], kind: int, more: int) -> None:
+    """The latest layer of this kind stands for so many more."""
+    latest = next(at for at in range(len(kept) - 1, -1, -1) if kept[at][0] == kind) if more else 0
+    if more:
+        kept[latest] = (kind, kept[latest][1] + more)
 
 
 def _layer(work: Workspace, block: Block, before: Tensor, last: tuple[Tensor, int] | None) -> Tensor:

@@ -88,7 +88,7 @@ class Graph:
     def store(self, *sources: Tensor) -> None:
         """Write into memory that is not in this buffer."""
         found = Tensor((0,), sources)
-        found.root = found
+        found.owned = found.kept = True
         self.expand(found)
 
     def expand(self, tensor: Tensor) -> Tensor:

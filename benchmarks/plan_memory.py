@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.architectures import dense, latent, mixtures, recurrent, windows
-from tests.architectures.table import Point, compared, demands
+from tests.architectures.everything import PUBLIC
+from tests.architectures.table import Point, compared, demands, types_of
 
 HEAD = """# Planned memory against llama.cpp's own answer
 
@@ -36,18 +36,17 @@ error {median:.4%}, worst {worst:.3%}.
 
 def main(output: Path) -> None:
     """Ask about every model and write the table."""
-    models = [known for module in (dense, windows, mixtures, latent, recurrent) for known in module.MODELS]
     points: list[Point] = []
     with tempfile.TemporaryDirectory() as folder:
-        for known in models:
+        for known in PUBLIC:
             contexts = (512, 4096, 32768, int(str(known.keys.get("context_length", 4096))))
-            points += compared(known, demands(contexts), Path(folder))
+            points += compared(known, demands(contexts, types_of(known)), Path(folder))
     errors = [point.error for point in points]
     head = HEAD.format(
         version=points[0].version,
         count=len(points),
-        models=len(models),
-        architectures=len({known.architecture for known in models}),
+        models=len(PUBLIC),
+        architectures=len({known.architecture for known in PUBLIC}),
         exact=sum(point.exact for point in points),
         median=statistics.median(errors),
         worst=max(errors),

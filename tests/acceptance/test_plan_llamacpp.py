@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.architectures import dense, latent, mixtures, recurrent, shapes, windows
-from tests.architectures.table import Point, compared, demands
+from tests.architectures.everything import MODELS
+from tests.architectures.table import Point, compared, demands, types_of
 
 from ultralab.planner import Demand
 
 if TYPE_CHECKING:
     from tests.architectures.base import Known
 
-MODELS: tuple[Known, ...] = tuple(
-    known for module in (dense, windows, mixtures, latent, recurrent, shapes) for known in module.MODELS
-)
 FEW = tuple(
     known for known in MODELS if known.name.startswith(("odd-", "Llama-3.1-8B", "gemma-3-4b", "LFM2-1.2B", "Jamba"))
 )
@@ -49,14 +46,14 @@ def test_the_models_are_of_many_architectures() -> None:
 
 @pytest.mark.parametrize("known", MODELS, ids=lambda known: known.name)
 def test_every_model_at_a_short_and_at_its_own_context(known: Known, tmp_path: Path) -> None:
-    _agree(compared(known, (Demand(4096), *demands((_trained(known),))), tmp_path))
+    _agree(compared(known, (Demand(4096), Demand(300), *demands((_trained(known),), types_of(known))), tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("known", MODELS, ids=lambda known: known.name)
 def test_every_model_at_more_contexts_and_without_flash_attention(known: Known, tmp_path: Path) -> None:
     plain = tuple(Demand(context, flash=False) for context in (512, 4096, 32768))
-    _agree(compared(known, (*demands((512, 4096, 32768)), *plain), tmp_path))
+    _agree(compared(known, (*demands((512, 4096, 32768), types_of(known)), *plain), tmp_path))
 
 
 @pytest.mark.parametrize("known", FEW, ids=lambda known: known.name)

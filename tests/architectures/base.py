@@ -18,7 +18,7 @@ Value = int | float | bool | str | Sequence[int] | Sequence[bool]
 
 @dataclass(frozen=True)
 class Known:
-    """One model: ``keys`` under its architecture, ``source`` the public configuration they are from."""
+    """One model: ``keys`` under its architecture (those of ``xielu`` under none), ``source`` the public configuration."""
 
     name: str
     architecture: str
@@ -32,7 +32,10 @@ class Known:
             entry("general.architecture", STR, self.architecture),
             entry("general.name", STR, self.name),
             entry("tokenizer.ggml.model", STR, "no_vocab"),
-            *(_entry(f"{self.architecture}.{key}", value) for key, value in self.keys.items()),
+            *(
+                _entry(key if key.startswith("xielu.") else f"{self.architecture}.{key}", value)
+                for key, value in self.keys.items()
+            ),
         ]
         return gguf_bytes(keys, list(self.tensors), with_data=False)
 

@@ -77,12 +77,13 @@ def numbers(
 def plain(
     name: str, architecture: str, source: str, *, layers: int, embedding: int, feed_forward: int, heads: int,
     kv_heads: int, vocabulary: int, context: int, type: str, head: int = 0, tied: bool = False, norms: bool = False,  # noqa: A002 - the field's word
-    biases: bool = False, keys: Mapping[str, Value] | None = None,
+    biases: bool = False, keys: Mapping[str, Value] | None = None, more: Shapes | None = None,
 ) -> Known:  # fmt: skip
     """A model of like layers: attention, gated feed-forward. Names and shapes: llama.cpp's loader of the architecture."""
     parts = {
         **attention(embedding, heads, kv_heads, head or embedding // heads, norms=norms, biases=biases),
         **gated(embedding, feed_forward),
+        **(more or {}),
     }
     said = numbers(
         embedding=embedding, feed_forward=feed_forward, heads=heads, kv_heads=kv_heads, vocabulary=vocabulary,

@@ -32,6 +32,7 @@ def mixture(
     kv_heads: int, head: int, vocabulary: int, context: int, inner: int, count: int, used: int, shared: int = 0,
     dense: int = 0, norms: bool = False, biases: bool = False, biased: bool = False, tied: bool = False,
     type: str = "Q4_K", more: Shapes | None = None, keys: Mapping[str, Value] | None = None,  # noqa: A002 - the field's word
+    top: Shapes | None = None,
 ) -> Known:  # fmt: skip
     """``dense`` layers with a plain feed-forward network come first; ``more``: further tensors of every layer."""
     asks = {**attention(embedding, heads, kv_heads, head, norms=norms, biases=biases), **(more or {})}
@@ -44,7 +45,8 @@ def mixture(
         said["leading_dense_block_count"] = dense
     routed = experts(embedding, inner, count, shared=shared, biased=biased)
     return model(
-        name, architecture, source, keys={**said, **(keys or {})}, top=ends(embedding, vocabulary, tied=tied), type=type,
+        name, architecture, source, keys={**said, **(keys or {})}, type=type,
+        top={**ends(embedding, vocabulary, tied=tied), **(top or {})},
         layers=[{**asks, **(gated(embedding, feed_forward) if number < dense else routed)} for number in range(layers)],
     )  # fmt: skip
 

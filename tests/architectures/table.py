@@ -68,6 +68,14 @@ def demands(contexts: Iterable[int], types: Iterable[str] = ("f16", "q8_0", "q4_
     )
 
 
+def types_of(known: Known) -> tuple[str, ...]:
+    """Types of the KV cache; llama.cpp refuses quantized ones where blocks of 32 do not divide a head."""
+    heads = known.keys.get("attention.head_count", 0)
+    each = max(int(str(one)) for one in (heads if isinstance(heads, list | tuple) else [heads]))
+    width = known.keys.get("attention.key_length") or int(str(known.keys["embedding_length"])) // max(1, each)
+    return ("f16",) if int(str(width)) % 32 else ("f16", "q8_0", "q4_0")
+
+
 def compared(known: Known, wanted: Sequence[Demand], folder: Path) -> list[Point]:
     """Ask both. llama.cpp is asked in one child process for all of ``wanted``."""
     path = known.write(folder)

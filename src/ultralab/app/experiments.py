@@ -54,11 +54,13 @@ def load(lab: Lab, path: Path) -> SpecFile:
 
 def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _expected: None) -> Result:
     """Run an experiment file in a lab; ``announce`` gets the predictions. Raises what the rooms raise."""
+    from ultralab.assess.calibration import calibrate
     from ultralab.experiments.bench import Bench
     from ultralab.experiments.run import run_experiment
     from ultralab.models.store.usage import in_use
 
     file = load(lab, path)
+    kept = calibrate.read(lab.home, lab.machine)
     bench = Bench(
         home=lab.home,
         machine=lab.machine,
@@ -71,6 +73,8 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
         samplers=_samplers(),
         announce=announce,
         in_use=partial(in_use, lab.library),
+        calibration=kept.calibration if kept else None,
+        reading=kept.reading.bytes_per_second if kept else 0.0,
     )
     subjects = _subjects(lab, file, progress)
     try:

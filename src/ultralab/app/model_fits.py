@@ -39,8 +39,6 @@ def fitting(lab: Lab, records: Iterable[ModelRecord]) -> tuple[ModelRecord, ...]
 
 
 def _fits(lab: Lab, record: ModelRecord, limit: int, needed: dict[str, int]) -> bool:
-    if sum(record.tensor_types.values()) > limit:  # no header needs to be read for that
-        return False
     if record.sha256 not in needed:
         judged = _judged(lab, record)
         if judged is None or judged.fits is None:

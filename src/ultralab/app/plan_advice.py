@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ultralab.app.lab import Lab
@@ -53,7 +54,7 @@ def write_guide(lab: Lab, wish: Wish, machine: str) -> tuple[str, ...]:
     if not is_lab(lab.home):
         raise NotFound(
             _("There is no lab in {home} to write the guide to.").format(home=lab.home),
-            hint=_("Make one: ultralab init {home} — or name another with --home.").format(home=lab.home),
+            hint=_("Make one: ultralab init {home} — or name another with --home.").format(home=quote(str(lab.home))),
         )
     changed = guide.write_guide(
         lab.home, place(lab, machine), means(lab, machine), lab.language, lab.author, clock.now().date().isoformat(),
@@ -77,7 +78,7 @@ def calibrate(lab: Lab, progress: Progress) -> dict[str, Any]:
     if not is_lab(lab.home):
         raise NotFound(
             _("There is no lab in {home} to keep a calibration in.").format(home=lab.home),
-            hint=_("Make one: ultralab init {home} — or name another with --home.").format(home=lab.home),
+            hint=_("Make one: ultralab init {home} — or name another with --home.").format(home=quote(str(lab.home))),
         )
     runs = _runs(lab)
     if not runs:

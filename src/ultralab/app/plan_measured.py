@@ -10,38 +10,75 @@ from ultralab.app.lab import Lab
 from ultralab.kernel.errors import UltralabError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ultralab.assess.advice.quality import Loss
-    from ultralab.experiments.types import RunRecord
-    from ultralab.planner.hardware import Sample
+    from ultralab.experiments.spec import Speed
+    from ultralab.experiments.types import ExperimentRecord, RunRecord
+    from ultralab.planner.hardware import Hardware, Sample
     from ultralab.planner.types import ModelShape
 
 
 def samples(lab: Lab) -> tuple[Sample, ...]:
-    """Every measured run of the lab on a model whose header can still be read, the oldest first."""
-    from ultralab.assess.calibration.samples import sample_of
+    """Every run that the lab measured on this machine, of a model whose header can still be read, the oldest first.
+
+    A run counts with the prompt that its experiment's file asked for, and without a GPU only with as many threads as
+    plans take for granted.
+    """
     from ultralab.assess.places import hardware_of
+    from ultralab.experiments import capsule
 
     hardware = hardware_of(lab.machine)
-    found = []
-    for run in _runs(lab):
-        shape = _shape(lab, run)
-        if run.measured is None or shape is None:
-            continue
-        prompt = run.options.get("prompt_tokens", 0)
-        found.append(
-            sample_of(
-                model=run.model_title,
-                engine=run.engine,
-                hardware=hardware,
-                shape=shape,
-                quantization=run.quantization,
-                prompt=prompt if isinstance(prompt, int) else 0,
-                decode_tok_s=run.measured.decode_tok_s.median,
-                prefill_tok_s=run.measured.prefill_tok_s.median,
-                source=f"{run.experiment}/{run.id}",
-            )
-        )
+    found: list[Sample] = []
+    for folder in capsule.capsules(lab.home):
+        with suppress(UltralabError, OSError, ValueError):  # a damaged capsule is doctor's business
+            experiment = capsule.read_experiment(folder)
+            if not _is_of(lab, experiment):
+                continue
+            speed = _speed(folder)
+            for run in capsule.read_runs(folder, experiment):
+                as_planned = hardware.gpu or run.options.get("threads") == hardware.cpu_cores
+                if run.measured and as_planned and (sample := _sample(lab, run, speed, hardware)):
+                    found.append(sample)
     return tuple(found)
+
+
+def _is_of(lab: Lab, experiment: ExperimentRecord) -> bool:
+    """Whether an experiment ran on this machine, or one that is equal."""
+    ran_on = experiment.provenance.machine
+    return all(ran_on.get(name) == getattr(lab.machine, name) for name in ("chip", "gpu_cores", "memory_bytes"))
+
+
+def _speed(folder: Path) -> Speed:
+    """How the experiment in a capsule measured speed, by its own copy of the file. Raises InvalidSpec, FileAccess."""
+    from ultralab.experiments.lines import read_yaml
+    from ultralab.experiments.spec import Speed
+    from ultralab.system import files
+
+    path = folder / "experiment.yaml"
+    data, _lines = read_yaml(path, files.read_text(path))
+    return Speed.model_validate(data.get("speed") or {})
+
+
+def _sample(lab: Lab, run: RunRecord, speed: Speed, hardware: Hardware) -> Sample | None:
+    """A run as the planner takes it: decode as a client saw it, prefill by the engine's own account, as in a calibration."""
+    from ultralab.assess.calibration.samples import sample_of
+
+    shape = _shape(lab, run)
+    if run.measured is None or shape is None:
+        return None
+    return sample_of(
+        model=run.model_title,
+        engine=run.engine,
+        hardware=hardware,
+        shape=shape,
+        quantization=run.quantization,
+        prompt=speed.prompt_tokens,
+        decode_tok_s=run.measured.decode_tok_s.median,
+        prefill_tok_s=run.measured.engine_prefill_tok_s.median or run.measured.prefill_tok_s.median,
+        source=f"{run.experiment}/{run.id}",
+        generated=speed.generated_tokens,
+    )
 
 
 def losses(lab: Lab) -> tuple[Loss, ...]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultralab.app.lab import Lab
 from ultralab.app.model_access import access, limits
-from ultralab.kernel.errors import NotFound
+from ultralab.kernel.errors import NotFound, RequestError
+from ultralab.kernel.language import _
 from ultralab.settings import is_lab
 
 if TYPE_CHECKING:
     from ultralab.models.formats.base import Bundle, ModelHeader
+    from ultralab.models.sources.base import Source
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,35 @@ def subject(lab: Lab, ref: str) -> Iterator[Subject]:
         yield Subject(name, choose_format(bundle, lab.formats).read_header(bundle), bundle)
 
 
+def _source(lab: Lab, ref: str) -> tuple[Source, str]:
+    from ultralab.models.pulling.pull import choose_source
+
+    try:
+        return choose_source(ref, lab.sources)
+    except RequestError as error:
+        if ":" in ref or "/" in ref:
+            raise
+        hint = _hint(lab, ref) or error.hint
+        raise RequestError(
+            _("{ref!r} is no model of the library, no file and no reference.").format(ref=ref), hint=hint, ref=ref
+        ) from error
+
+
+def _hint(lab: Lab, ref: str) -> str:
+    """What may have been meant: a model of the library, or a well-known one."""
+    from ultralab import models
+    from ultralab.assess.known import models as known
+
+    with suppress(RequestError):
+        return _("Its published files are compared by: ultralab plan advise {name}").format(name=known.find(ref).id)
+    try:
+        if is_lab(lab.home):
+            models.find(lab.library, ref)
+    except NotFound as error:
+        return error.hint
+    return ""
+
+
 @contextmanager
 def _bundle(lab: Lab, ref: str) -> Iterator[tuple[str, Bundle]]:
     from ultralab import models
@@ -47,7 +78,7 @@ def _bundle(lab: Lab, ref: str) -> Iterator[tuple[str, Bundle]]:
     from ultralab.models.pulling.pull import choose_source
 
     if not ref.strip():
-        choose_source(ref, lab.sources)
+        choose_source(ref, lab.sources)  # which says so
     path = Path(ref).expanduser()
     try:
         record = None if path.exists() or not is_lab(lab.home) else models.find(lab.library, ref)
@@ -60,7 +91,7 @@ def _bundle(lab: Lab, ref: str) -> Iterator[tuple[str, Bundle]]:
     if path.exists():
         yield str(path), bundles.from_path(path, limits(lab))
         return
-    source, rest = choose_source(ref, lab.sources)
+    source, rest = _source(lab, ref)
     how = access(lab)
     resolution = source.resolve(rest, how)
     _group, files = chosen_files(resolution)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from ultralab.app.lab import Lab
 from ultralab.app.plan_questions import Asked, calibration, place, question
@@ -12,7 +13,12 @@ from ultralab.kernel.errors import Unsupported
 from ultralab.kernel.language import _
 
 if TYPE_CHECKING:
+    from ultralab.assess.exact import ExactAnswer
     from ultralab.assess.types import Plan
+    from ultralab.planner.types import MemoryPlan
+
+_LLAMACPP: Final = ("llamacpp", "ollama")
+"""Engines that run llama.cpp's code on a GGUF file."""
 
 
 def show_plan(
@@ -20,19 +26,22 @@ def show_plan(
 ) -> dict[str, Any]:
     """A model's plan as data. Raises what reading its header raises, UnknownChoice, Unsupported, RequestError."""
     from ultralab.assess.data import to_data
+    from ultralab.assess.refined import with_memory
+    from ultralab.planner.attached import with_draft
 
-    with subject(lab, ref) as found:
-        made = planned(lab, found, asked)
-        answer = _asked_exactly(found, made) if exact else None
-    if answer is not None:
-        made = answer[0]
-    if draft:
-        with subject(lab, draft) as second:
-            made = _with_draft(made, planned(lab, second, replace(asked, engine=made.question.engine)))
-    if projector:
-        made = _with_projector(lab, made, projector)
-    data = to_data(made)
-    return {**data, "exact": answer[1] if answer else None}
+    made, answered = _answered(lab, ref, asked, exact=exact)
+    if draft is not None:
+        second, more = _answered(lab, draft, replace(asked, engine=made.question.engine), exact=exact)
+        made = with_memory(made, with_draft(made.memory, second.memory), second)
+        said = _("The speeds are without the draft model: how much it helps depends on what is written.")
+        made = replace(made, warnings=(*made.warnings, said))
+        answered = (*answered, *more)
+    else:
+        second = None
+    if projector is not None:
+        made = with_memory(made, _seeing(lab, made, projector), second)
+    told = {"engine": answered[0].engine, "seconds": sum(one.seconds for one in answered)} if answered else None
+    return {**to_data(made), "draft": second.name if second else None, "projector": projector, "exact": told}
 
 
 def planned(lab: Lab, found: Subject, asked: Asked) -> Plan:
@@ -45,35 +54,37 @@ def planned(lab: Lab, found: Subject, asked: Asked) -> Plan:
     return replace(made, warnings=(*made.warnings, warning)) if warning else made
 
 
-def _asked_exactly(found: Subject, made: Plan) -> tuple[Plan, dict[str, Any]]:
-    """The plan with llama.cpp's own figures in it, and who gave them."""
+def _answered(lab: Lab, ref: str, asked: Asked, *, exact: bool) -> tuple[Plan, tuple[ExactAnswer, ...]]:
+    """A plan, with ``exact`` with llama.cpp's own figures in it, and its answer."""
     from ultralab.assess.exact import ask
     from ultralab.assess.refined import with_answer
 
-    if found.header.format != "gguf" or made.question.engine not in ("llamacpp", "ollama"):
-        raise Unsupported(
-            _("Only llama.cpp can be asked exactly, about a model in GGUF."),
-            hint=_("Leave out --exact; the plan says for each figure how sure it is."),
-        )
-    answer = ask(found.bundle, made.question.demand)
-    return with_answer(made, answer), {"engine": answer.engine, "seconds": answer.seconds}
+    with subject(lab, ref) as found:
+        made = planned(lab, found, asked)
+        if not exact:
+            return made, ()
+        if found.header.format != "gguf" or made.question.engine not in _LLAMACPP:
+            raise Unsupported(
+                _("Only llama.cpp can be asked exactly, about a model in GGUF."),
+                hint=_("Leave out --exact; the plan says for each figure how sure it is."),
+            )
+        answer = ask(found.bundle, made.question.demand)
+    return with_answer(made, answer), (answer,)
 
 
-def _with_draft(made: Plan, second: Plan) -> Plan:
-    from ultralab.assess.refined import with_memory
-    from ultralab.planner.attached import with_draft
-
-    return with_memory(made, with_draft(made.memory, second.memory))
-
-
-def _with_projector(lab: Lab, made: Plan, path: str) -> Plan:
-    from pathlib import Path
-
+def _seeing(lab: Lab, made: Plan, path: str) -> MemoryPlan:
+    """The memory with a projector. Raises Unsupported: no projector, or an engine that takes none."""
     from ultralab.app.model_access import limits
-    from ultralab.assess.refined import with_memory
     from ultralab.models.formats.gguf_projector import read_projector
     from ultralab.models.formats.gguf_reader import read_gguf
     from ultralab.planner.attached import with_projector
 
+    if made.question.engine not in _LLAMACPP:
+        raise Unsupported(
+            _("A projector in a file of its own is for llama.cpp; {engine} takes none.").format(
+                engine=made.question.engine
+            ),
+            hint=_("Leave out --projector: other engines find what sees among the model's own weights."),
+        )
     projector = read_projector(read_gguf(Path(path).expanduser(), limits(lab), weights=False))
-    return with_memory(made, with_projector(made.memory, projector))
+    return with_projector(made.memory, projector, flash=made.question.demand.flash)

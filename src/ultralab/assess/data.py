@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ultralab.assess.plan import fits
 from ultralab.assess.types import Place, Plan
 from ultralab.kernel.language import _
 from ultralab.planner.hardware import Speed
@@ -14,7 +15,7 @@ def to_data(plan: Plan) -> dict[str, Any]:
     """Bytes, tok/s and seconds as plain numbers, null where nobody can say; ``predictions`` has, under the same keys,
     ``value``, ``low``, ``high``, ``error_band`` (a part of the value), ``basis`` (a sentence) and ``known``: where that
     is false, ``high`` is an upper bound. ``decode_tok_s`` is with the context full, ``decode_begun_tok_s`` with ``prompt``
-    tokens in the cache.
+    tokens in the cache. ``available_bytes`` and ``fits_now``: what reservations leave of the limit on this machine.
     """
     memory, demand, shape = plan.memory, plan.question.demand, plan.header.shape
     amounts = {
@@ -54,7 +55,7 @@ def to_data(plan: Plan) -> dict[str, Any]:
         "limit_bytes": plan.place.limit_bytes,
         "available_bytes": available,
         "fits": plan.fits,
-        "fits_now": (memory.total <= available if memory.known else None) if plan.place.is_this else None,
+        "fits_now": fits(memory, available) if plan.place.is_this else None,
         "max_context": plan.max_context,
         **{name: rate.value or None for name, rate in rates.items()},
         "decode_of_nominal_bandwidth": plan.decode.of_nominal,

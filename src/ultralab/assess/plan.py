@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 from ultralab.assess.engines import MEMORY
+from ultralab.assess.speeds import speeds_of
 from ultralab.assess.types import Place, Plan, Question
 from ultralab.kernel.errors import RequestError
 from ultralab.kernel.language import _
 from ultralab.models.formats.base import ModelHeader
-from ultralab.planner.speed import Calibration, decode, prefill, ttft, work_of
+from ultralab.planner.speed import Calibration
 from ultralab.planner.types import MemoryPlan, ModelShape
 
 MOST_CONTEXT: Final = 100_000_000
@@ -24,26 +25,29 @@ _UNTRAINED: Final = 1_048_576
 
 
 def plan(name: str, header: ModelHeader, question: Question, place: Place, calibration: Calibration | None) -> Plan:
-    """Answer a question about a header. Pure, a few milliseconds. Raises RequestError for absurd numbers."""
+    """Answer a question about a header. Pure, a few milliseconds. Raises RequestError for absurd numbers.
+
+    A prompt longer than the context is cut to it. Where the architecture is not known, no speed is named, only what it
+    cannot exceed.
+    """
     require_sensible(question)
     shape, demand = header.shape, question.demand
     memory = MEMORY[question.engine](shape, demand)
     prompt = min(question.prompt, demand.context)
-    full, begun = (work_of(shape, demand, cached, header.quantization) for cached in (demand.context, prompt))
-    speeds = (place.hardware, question.engine, calibration)
+    speeds = speeds_of(shape, question, header.quantization, place.hardware, calibration)
     return Plan(
         name=name,
         header=header,
-        question=question,
+        question=replace(question, prompt=prompt),
         place=place,
         memory=memory,
         fits=fits(memory, place.limit_bytes),
         max_context=max_context(shape, question, place.limit_bytes),
-        decode=decode(full, *speeds),
-        decode_begun=decode(begun, *speeds),
-        prefill=prefill(begun, prompt, *speeds),
-        ttft=ttft(begun, prompt, *speeds),
-        warnings=_warnings(header, question, memory),
+        decode=speeds.decode,
+        decode_begun=speeds.decode_begun,
+        prefill=speeds.prefill,
+        ttft=speeds.ttft,
+        warnings=(*_cautions(header, question), *doubts(header, memory)),
     )
 
 
@@ -80,26 +84,43 @@ def fits(memory: MemoryPlan, limit: int) -> bool | None:
 
 def max_context(shape: ModelShape, question: Question, limit: int) -> int | None:
     """The longest context that fits, at most what the model was trained for; 0 where none does, None where unknown."""
-    most = shape.trained_context or _UNTRAINED
     memory = MEMORY[question.engine]
+    asked = memory(shape, question.demand)
+    if not asked.known:
+        return None
+    if asked.weights.bytes > limit:
+        return 0
+
+    def needed(context: int) -> int:
+        return memory(shape, replace(question.demand, context=context)).total
+
+    return longest(needed, shape.trained_context, question.demand.context, limit)
+
+
+def longest(needed: Callable[[int], int], trained: int, asked: int, limit: int) -> int:
+    """The longest context of at most ``trained`` tokens (0: not said) for which ``needed`` is within ``limit``, to 256
+    tokens; 0 for none. ``needed`` never falls when the context grows. ``asked``: a context whose need is known already,
+    where the search begins.
+    """
+    most = trained or _UNTRAINED
 
     def spare(steps: int) -> int:
-        context = min(steps * _STEP, most)
-        return limit - memory(shape, replace(question.demand, context=context)).total
+        return limit - needed(min(steps * _STEP, most))
 
-    if not memory(shape, question.demand).known:
-        return None
-    steps = -(-most // _STEP)
-    if (left := spare(steps)) >= 0:
+    last, now = -(-most // _STEP), limit - needed(asked)
+    if now >= 0 and asked >= most:
         return most
-    return 0 if (begun := spare(1)) < 0 else _last_that_fits(spare, steps, begun, left) * _STEP
+    low, begun = (asked // _STEP, now) if now >= 0 and asked >= _STEP else (1, spare(1))
+    if begun < 0:
+        return 0
+    high, left = (-(-asked // _STEP), now) if now < 0 and asked < most else (last, spare(last))
+    return most if left >= 0 else _last_that_fits(spare, low, high, begun, left) * _STEP
 
 
-def _last_that_fits(spare: Callable[[int], int], steps: int, begun: int, left: int) -> int:
+def _last_that_fits(spare: Callable[[int], int], low: int, high: int, begun: int, left: int) -> int:
     """The last step with nothing missing. What is spare falls almost in a straight line, so that line says where to look;
-    after a few looks the rest is halved. ``begun``: spare at the first step, ``left``: at the last, below 0.
+    after a few looks the rest is halved. ``begun``: spare at ``low``, which fits; ``left``: at ``high``, below 0.
     """
-    low, high = 1, steps
     looks = 0
     while high - low > 1:
         looks += 1
@@ -112,15 +133,20 @@ def _last_that_fits(spare: Callable[[int], int], steps: int, begun: int, left: i
     return low
 
 
-def _warnings(header: ModelHeader, question: Question, memory: MemoryPlan) -> tuple[str, ...]:
+def _cautions(header: ModelHeader, question: Question) -> tuple[str, ...]:
     found = []
     trained, context = header.shape.trained_context, question.demand.context
     if trained and context > trained:
         said = _("The context of {context} tokens is beyond the {trained} that the model was trained for; ")
         more = _("the memory is right, what the model makes of it is not known.")
         found.append(said.format(context=context, trained=trained) + more)
-    if not memory.known:
-        said = _("The architecture {name!r} is not known: the weights are exact, the rest is an upper bound.")
-        found.append(said.format(name=header.shape.architecture))
     found += [_("Loading it could run code: {finding}").format(finding=finding) for finding in header.unsafe[:1]]
     return tuple(found)
+
+
+def doubts(header: ModelHeader, memory: MemoryPlan) -> tuple[str, ...]:
+    """What has to be said about figures that are not known (translated)."""
+    if memory.known:
+        return ()
+    said = _("The architecture {name!r} is not known: the weights are exact, the rest is an upper bound.")
+    return (said.format(name=header.shape.architecture),)

@@ -15,6 +15,7 @@ from ultralab.machine import Machine
 from ultralab.memory import Ledger
 from ultralab.models.types import ModelRecord
 from ultralab.monitor.base import Sampler
+from ultralab.planner.speed import Calibration
 from ultralab.planner.types import ModelShape
 
 
@@ -47,6 +48,7 @@ class Bench:
 
     ``keep`` puts files under version control with a message, and gives back a sentence if that failed. ``samplers``
     by name, each opened for a pid; one that cannot be opened is a warning. ``in_use`` is entered while a model is loaded.
+    ``calibration`` and ``reading``: what the lab has measured on this machine, for predictions (bytes/s; 0: nothing).
     """
 
     home: Path
@@ -60,6 +62,8 @@ class Bench:
     samplers: Mapping[str, Callable[[int], Sampler]]
     announce: Callable[[Sequence[tuple[Subject, Expected]]], None]
     in_use: Callable[[ModelRecord], AbstractContextManager[None]]
+    calibration: Calibration | None = None
+    reading: float = 0.0
 
 
 @dataclass(frozen=True)

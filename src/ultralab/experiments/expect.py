@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
+from ultralab.assess.places import hardware_of
 from ultralab.engines.base import Engine, LoadOptions
 from ultralab.experiments.types import Expected
 from ultralab.machine import Machine
@@ -12,16 +14,27 @@ from ultralab.planner.speed import Calibration, decode, work_of
 from ultralab.planner.types import Demand, ModelShape
 
 _CACHED: Final = 512
-"""Tokens in the cache while a run's speed is measured, at most: experiments measure with short prompts."""
+"""Tokens in the cache while speed is measured, where nobody says: experiments measure with short prompts."""
 
 
 def expect(
-    shape: ModelShape, engine: Engine, options: LoadOptions, machine: Machine, calibration: Calibration | None = None
+    shape: ModelShape,
+    engine: Engine,
+    options: LoadOptions,
+    machine: Machine,
+    calibration: Calibration | None = None,
+    *,
+    reading: float = 0.0,
+    cached: int = _CACHED,
 ) -> Expected:
-    """Memory and decode speed. Pure. Raises Unsupported for a shape that cannot be planned."""
+    """Memory and decode speed. Pure. Raises Unsupported for a shape that cannot be planned.
+
+    ``calibration`` and ``reading``: what was measured on this machine, the latter how fast memory is read (bytes/s, 0:
+    not measured). ``cached``: tokens in the cache while speed is measured.
+    """
     memory = engine.plan(shape, options)
-    work = work_of(shape, Demand(options.context), min(_CACHED, options.context), "")
-    speed = decode(work, _hardware(machine, options.threads), engine.name, calibration).prediction
+    work = work_of(shape, Demand(options.context), min(cached, options.context), "")
+    speed = decode(work, _hardware(machine, options.threads, reading), engine.name, calibration).prediction
     return Expected(
         memory_bytes=memory.total,
         memory_parts={
@@ -39,14 +52,7 @@ def expect(
     )
 
 
-def _hardware(machine: Machine, threads: int) -> Hardware:
-    """The machine as the planner sees it, with as many cores as threads may use."""
-    bandwidth = machine.bandwidth
-    return Hardware(
-        chip=machine.chip,
-        bandwidth=bandwidth.bytes_per_second if bandwidth.basis == "table" else 0.0,
-        gpu=machine.gpu_cores > 0 and machine.unified_memory,
-        gpu_cores=machine.gpu_cores,
-        cpu_cores=min(threads or machine.performance_cores, machine.logical_cores),
-        measured_bandwidth=bandwidth.bytes_per_second if bandwidth.basis == "measured" else 0.0,
-    )
+def _hardware(machine: Machine, threads: int, reading: float) -> Hardware:
+    """The machine as plans see it, with as many cores as threads may use."""
+    cores = min(threads or machine.performance_cores, machine.logical_cores)
+    return replace(hardware_of(machine, reading), cpu_cores=cores)

@@ -18,7 +18,7 @@ from ultralab.experiments.sampling import sampled
 from ultralab.experiments.session import Session, begin
 from ultralab.experiments.spec import SpecFile
 from ultralab.experiments.trackers.base import Tracker
-from ultralab.experiments.types import Status
+from ultralab.experiments.types import Expected, Status
 from ultralab.kernel.errors import DiskFull, Interrupted, InvalidSpec, RequestError, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
@@ -36,7 +36,7 @@ def run_experiment(file: SpecFile, subjects: Sequence[Subject], bench: Bench, pr
     options = LoadOptions(
         file.spec.options.context, file.spec.options.threads or bench.machine.performance_cores, file.spec.seed
     )
-    expected = {subject.label: expect(subject.shape, bench.engine, options, bench.machine) for subject in subjects}
+    expected = _expected(file, subjects, bench, options)
     bench.announce([(subject, expected[subject.label]) for subject in subjects])
     warnings: list[str] = []
     session = begin(file, subjects, bench, expected, options, warnings)
@@ -46,6 +46,23 @@ def run_experiment(file: SpecFile, subjects: Sequence[Subject], bench: Bench, pr
         session.end("failed", repr(error))
         raise
     return _finish(session, problem, progress, warnings)
+
+
+def _expected(file: SpecFile, subjects: Sequence[Subject], bench: Bench, options: LoadOptions) -> dict[str, Expected]:
+    """By label: what the planner says, with the cache as full as it is in the middle of the speed measurement."""
+    cached = file.spec.speed.prompt_tokens + file.spec.speed.generated_tokens // 2
+    return {
+        subject.label: expect(
+            subject.shape,
+            bench.engine,
+            options,
+            bench.machine,
+            bench.calibration,
+            reading=bench.reading,
+            cached=cached,
+        )
+        for subject in subjects
+    }
 
 
 def _run_all(

@@ -175,8 +175,9 @@ def _regular(folder: Path) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(place) / name
-            if not name.startswith(".") and path.is_file():
-                found.append(path)
+            with files.explained(path):
+                if not name.startswith(".") and path.is_file():
+                    found.append(path)
         if len(found) > MOST_FILES:
             raise FileAccess(
                 _("{path} holds more than {most} files.").format(path=folder, most=MOST_FILES),

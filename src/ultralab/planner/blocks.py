@@ -108,7 +108,9 @@ class Block:
     """``count`` layers that are alike. ``mixers`` beside each other work on the same input and are added up.
 
     ``feed_forward`` empty: none; several are added up (dense beside routed). ``parallel``: it works on the mixer's input
-    instead of on its output. ``bare``: no norm before the mixers.
+    instead of on its output. ``bare``: no norm before the mixers. ``centred``: norms subtract the mean (LayerNorm), which
+    ggml does not do in place as it does an RMS norm. ``stacked``: behind it a further vector of the input is added, which each
+    token brings beside its own (Qwen3-VL's deepstack).
     ``onto``: a part's output is added to what came in, instead of the other way round (it decides whose memory is kept).
     """
 
@@ -117,4 +119,6 @@ class Block:
     parallel: bool = False
     bare: bool = False
     onto: bool = False
+    centred: bool = False
+    stacked: bool = False
     count: int = 1

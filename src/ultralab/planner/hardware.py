@@ -30,7 +30,7 @@ class Work:
     (layers with a window count by the part of the cells that they see). ``latent_layers``: of the layers, those with
     multi-head latent attention, which is several small steps more. ``loaded_bytes``: all weights, of which a batch of
     tokens with different experts reads most; 0 where only those of one token are known. ``kv_known``: else ``kv_bytes``
-    is an upper bound.
+    is an upper bound. ``experts``, ``experts_used``: of how many experts in a layer how many work on a token; 0 unknown.
     """
 
     weight_bytes: int
@@ -43,6 +43,8 @@ class Work:
     latent_layers: int = 0
     loaded_bytes: int = 0
     kv_known: bool = True
+    experts: int = 0
+    experts_used: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Sample:
     """One measured run, from a public source or from this lab, speeds in tok/s, 0 where one was not measured.
 
     ``prompt_tokens`` were prefilled; ``work`` is that of a token decoded then. ``model`` groups samples of one model.
+    ``batch``: tokens computed at once in prefill, 0 for as many as the engine does unasked.
     """
 
     model: str
@@ -60,6 +63,7 @@ class Sample:
     decode_tok_s: float
     prefill_tok_s: float
     source: str
+    batch: int = 0
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,14 @@ def group_bytes(group: AttentionLayers | RecurrentLayers, demand: Demand, widest
     """What one group of layers keeps. ``widest``: values of a cell in the widest layer of the model.
 
     Without flash attention values lie transposed, and every layer's rows are as many as the widest layer's
-    (``llama-kv-cache.cpp``: ``n_embd_v_gqa_max``).
+    (``llama-kv-cache.cpp``: ``n_embd_v_gqa_max``), also those of a layer without KV heads.
     """
     if isinstance(group, RecurrentLayers):
         return group.count * demand.sequences * (group.conv + group.state) * F32
     streams = 1 if demand.unified else demand.sequences
     keys = group.kv_heads * group.key_dim * element_bytes(demand.key_type)
     values = _values(group)
-    if values and not demand.flash:
+    if group.value_dim and not demand.flash:
         values = max(values, widest)
     return int(group.count * streams * cells(group, demand) * (keys + values * element_bytes(demand.value_type)))
 

@@ -1,7 +1,8 @@
 """Memory that mlx-lm holds for a loaded model: its caches as they grow, and what a step of prefill needs.
 
 Sources: mlx-lm 0.32.2 (``models/cache.py``, ``generate.py``, and the models' own ``make_cache``), MLX 0.32.4
-(``backend/metal/scaled_dot_product_attention.cpp``). Caches were compared with mlx-lm's on its CPU build, to the byte.
+(``backend/metal/scaled_dot_product_attention.cpp``). Caches were compared with mlx-lm's on its CPU build, to the byte;
+the buffers of latent attention with the peaks that ml-explore/mlx-lm#839 publishes.
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ _QUANTIZED: Final = N_(
 )
 _BOUND: Final = N_("an upper bound: the architecture is not known, so every layer is taken to keep all it could")
 _COMPUTE: Final = N_("what mlx-lm holds while it reads a prompt in steps of 2048; not measured on a GPU")
+_LATENT: Final = N_(
+    "what mlx-lm holds while it reads a prompt in steps of 2048, after public peaks with up to 16,384 tokens; smaller "
+    "steps (--prefill-step-size) take less"
+)
 _OVERHEAD: Final = N_("the Python process, measured on Linux x86-64, not yet calibrated on a Mac")
 
 # Resident after importing mlx_lm.server and one product: 88 MB (CPython 3.11, Linux x86-64). A tokenizer of 150,000
@@ -70,6 +75,9 @@ _OVERHEAD: Final = N_("the Python process, measured on Linux x86-64, not yet cal
 _PROCESS: Final = 88_000_000
 _PER_VOCABULARY_ENTRY: Final = 400
 _LEAST_PREFILL: Final = 1_000_000
+_BAND: Final = 0.5
+_LATENT_BAND: Final = 0.15
+"""Of three peaks of DeepSeek-V3 in 4 bits, with 4,096 to 16,384 tokens, the farthest is 10 % off (the test has them)."""
 
 
 def mlx_memory(
@@ -189,7 +197,9 @@ def _cells(shape: ModelShape, group: AttentionLayers, demand: Demand) -> int:
 def _compute(shape: ModelShape, demand: Demand, element: int, chunk: int, *, fused: bool) -> Amount:
     """Buffers of one layer at its peak: MLX frees what is used up, but several operations are on their way at once.
 
-    Fitted to peaks of its CPU build: activations of one layer together, scores once, and a causal mask.
+    Fitted to peaks of its CPU build: activations of one layer together, scores once, and a causal mask. Latent attention
+    (``models/deepseek_v3.py``) writes the rotary part's scores down on a GPU too, as the mask that it hands to the fused
+    kernel: 1 MB for each token of the context with 128 heads and steps of 2048 (ml-explore/mlx-lm#839).
     """
     tokens = min(chunk, demand.context)
     rows = tokens * min(demand.sequences, _TOGETHER)
@@ -204,8 +214,16 @@ def _compute(shape: ModelShape, demand: Demand, element: int, chunk: int, *, fus
         default=0,
     )
     logits = min(demand.sequences, 64) * shape.vocabulary * (element + 2 * _STATE)
-    known = shape.cache is not None
-    return Amount(layer + attention + growing + held + logits + _LEAST_PREFILL, 0.5, _COMPUTE, known=known)
+    band, basis = (_LATENT_BAND, _LATENT) if fused and _published(shape, demand) else (_BAND, _COMPUTE)
+    size = layer + attention + growing + held + logits + _LEAST_PREFILL
+    return Amount(size, band, basis, known=shape.cache is not None)
+
+
+def _published(shape: ModelShape, demand: Demand) -> bool:
+    """Whether it is what those public peaks are of: latent attention in every layer without an index, one sequence."""
+    groups = shape.cache or ()
+    alike = all(isinstance(group, AttentionLayers) and group.latent for group in groups)
+    return bool(groups) and alike and shape.architecture not in _EXPANDED and demand.sequences == 1
 
 
 def _feed_forward(shape: ModelShape, experts: Experts | None) -> int:
@@ -229,12 +247,15 @@ def _attention(
     cells = demand.context
     if group.window and shape.architecture in _WINDOWED | _CHUNKED:
         cells = min(cells, group.window + tokens)
-    queries = 3 * group.heads * group.key_dim + 2 * _elements(shape, group)
+    width = shape.key_dim if group.latent else group.key_dim
+    queries = 3 * group.heads * width + 2 * _elements(shape, group)
     scores, mask = group.heads * rows * cells * element, tokens * cells
     size = rows * queries * element
     if group.latent and shape.architecture not in _EXPANDED:
-        # The rotary part's scores are a mask of their own, and each head's keys and values are made from the latents.
-        expanded = group.heads * (shape.key_dim + shape.value_dim) * cells * element
+        # The rotary part's scores, masked into a second matrix; each head's keys and values, made from the latents and
+        # laid out once more.
+        rotary = group.key_dim - group.latent
+        expanded = 2 * group.heads * (max(0, shape.key_dim - rotary) + shape.value_dim) * cells * element
         return size + 2 * scores + expanded * min(demand.sequences, _TOGETHER) + mask
     plain = fused and group.key_dim == group.value_dim and group.key_dim in _FUSED and not _BITS[demand.key_type]
     if plain:

@@ -8,14 +8,17 @@ from dataclasses import replace
 import pytest
 from tests.unit.assess.advice_means import MEANS, studio
 
-from ultralab.assess.advice.advise import advise, choose
+from ultralab.assess.advice.advise import advise
 from ultralab.assess.advice.changes import machines_needed
+from ultralab.assess.advice.choice import choose, quality_of
 from ultralab.assess.advice.data import to_data
 from ultralab.assess.advice.fits import candidates_of
+from ultralab.assess.advice.means import means_of
 from ultralab.assess.advice.quality import OWN, Loss
 from ultralab.assess.advice.types import Advice, Candidate, Means, Wish
 from ultralab.assess.known.models import find
-from ultralab.kernel.errors import RequestError
+from ultralab.kernel.errors import RequestError, Unsupported
+from ultralab.kernel.units import GIB
 from ultralab.planner.hardware import Speed
 from ultralab.planner.types import Prediction
 
@@ -54,19 +57,90 @@ def test_below_four_bits_only_where_nothing_else_fits() -> None:
     assert tight.fits is True
 
 
-def test_none_fast_enough_gives_the_smallest_of_four_bits_and_says_so() -> None:
+def test_none_even_half_as_fast_gives_the_fastest_of_four_bits_and_says_so() -> None:
     advice = asked("llama-3.1-405b", 512)
     assert advice.chosen is not None
     assert advice.chosen.candidate.quantization == "IQ4_XS"
     assert any("none that fits reaches the 10" in sentence for sentence in advice.why)
+    assert any("even half of it" in sentence for sentence in advice.why)
     assert [change.kind for change in advice.changes] == ["quantization"]
+
+
+@pytest.mark.parametrize(("least", "bits"), [(8.0, 6.5), (6.25, 6.5), (10.0, 4.8)])
+def test_none_fast_enough_gives_the_best_that_is_half_as_fast_but_no_more_than_quality_is_worth(
+    least: float, bits: float
+) -> None:
+    """Half of 6.25 tok/s would do for Q8_0 (3.1), which is no better than Q6_K to any measurement."""
+    advice = asked("mistral-large-2", 512, Wish(least_decode=least))
+    assert advice.chosen is not None
+    assert advice.chosen.candidate.bits_per_weight == pytest.approx(bits, abs=0.1)
+    assert advice.chosen.decode.prediction.value >= least / 2
+    assert any("half as fast" in sentence for sentence in advice.why)
+    faster = [change for change in advice.changes if change.kind == "quantization"]
+    assert "IQ4_XS" in faster[0].sentence
+    assert "Q2_K" in faster[-1].sentence
+
+
+def test_a_context_that_it_was_not_trained_for_is_said() -> None:
+    def said(context: int) -> str:
+        return " ".join(asked("qwen3-32b", 256, Wish(context=context)).why)
+
+    assert "trained for 40,960 tokens" in said(100_000)
+    assert "trained for" not in said(40_960)
+
+
+def test_bits_beyond_the_trained_ones_are_not_even_listed() -> None:
+    """DeepSeek-V4-Flash is published with experts in four bits: Q8_0 would be twice its own size."""
+    assert max(one.bits_per_weight for one in candidates_of(find("deepseek-v4-flash"))) < 5
+
+
+def test_a_raised_limit_is_offered_where_it_is_worth_half_a_bit() -> None:
+    """The 671 billion on 512 GB: what most people who do it have set."""
+    (change,) = asked("deepseek-r1", 512).changes
+    assert change.kind == "limit"
+    assert "Q5_K_M" in change.sentence
+    assert "ultralab plan limits" in change.sentence
+    assert 384 * GIB < change.total_bytes < 464 * GIB
+    linux = replace(studio(512), hardware=replace(studio(512).hardware, chip="AMD EPYC"))
+    assert advise("x", candidates_of(find("deepseek-r1")), linux, Wish(), MEANS).changes == ()
+
+
+def test_plain_blocks_are_no_better_than_a_smaller_mixture() -> None:
+    rows = {row.candidate.quantization: row for row in asked("deepseek-r1", 512).rows}
+    bits = {name: row.candidate.bits_per_weight for name, row in rows.items()}
+    assert bits["MLX 4-bit"] > bits["IQ4_XS"] > bits["Q3_K_M"]
+    assert quality_of(rows["IQ4_XS"]) > quality_of(rows["MLX 4-bit"]) > quality_of(rows["Q3_K_M"])
+    assert quality_of(rows["MLX 8-bit"]) == quality_of(rows["Q8_0"])
+
+
+@pytest.mark.parametrize(
+    ("model", "quantization"), [("deepseek-r1", "IQ4_NL"), ("glm-5", "IQ4_XS"), ("kimi-k2-thinking", "UD-Q2_K_XL")]
+)
+def test_the_largest_models_on_the_reference_machine_can_be_pulled(model: str, quantization: str) -> None:
+    chosen = asked(model, 512).chosen
+    assert chosen is not None
+    assert chosen.candidate.quantization == quantization
+    assert chosen.candidate.ref.startswith("hf:")
+
+
+def test_an_engine_that_cannot_keep_its_cache_as_wished_has_no_row() -> None:
+    place, wish = studio(512), Wish(key_type="q8_0", value_type="q8_0")
+    means, candidates = means_of(place, None), candidates_of(find("deepseek-r1"))
+    advice = advise("x", candidates, place, wish, means)
+    assert {row.question.engine for row in advice.rows} == {"llamacpp"}
+    mlx = [one for one in candidates if one.format == "mlx"]
+    with pytest.raises(Unsupported, match="cannot quantize"):
+        advise("x", mlx, place, wish, means)
+    changes = advise("x", mlx, studio(256), Wish(), means_of(studio(256), None)).changes
+    assert [change.kind for change in changes] == ["machines"]
 
 
 def test_own_measurements_of_the_model_decide_where_every_row_has_one() -> None:
     names = [candidate.quantization for candidate in candidates_of(find("qwen3-32b"))]
+    best = "MLX 8-bit"  # as good as Q8_0, and a little smaller
     ratios = dict.fromkeys(names, 1.01) | {"Q4_K_M": 1.001}
     own = tuple(Loss(name, "Qwen3-32B", "F16", "t", OWN, ratio) for name, ratio in ratios.items())
-    for measured, expected in ((own, "Q4_K_M"), (own[1:], "Q8_0"), ((), "Q8_0")):
+    for measured, expected in ((own, "Q4_K_M"), (own[1:], best), ((), best)):
         chosen = asked("qwen3-32b", 256, Wish(least_decode=5), measured=measured).chosen
         assert chosen is not None
         assert chosen.candidate.quantization == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.unit.assess.advice_means import MEANS, studio
 
-from ultralab.assess.advice.fits import FEW_BITS, NO_ROOM, SHORT, SLOW, UNKNOWN, Fit, fits, to_data
+from ultralab.assess.advice.fits import FEW_BITS, NO_ROOM, RAISED, SHORT, SLOW, UNKNOWN, Fit, fits, to_data
 from ultralab.assess.advice.types import Wish
 from ultralab.assess.known.models import models
 
@@ -35,6 +35,8 @@ def test_remarks_say_what_a_model_lacks() -> None:
     found = ranked(512, Wish(context=131_072))
     assert SLOW in found["llama-3.1-405b"].remarks
     assert FEW_BITS in found["kimi-k2"].remarks
+    assert RAISED in found["deepseek-r1"].remarks
+    assert RAISED not in found["gpt-oss-120b"].remarks
     assert SHORT in found["qwen3-235b"].remarks
     assert found["qwen3-235b"].row.question.demand.context == 40_960
     assert UNKNOWN in ranked(256, Wish(context=1_000_000))["deepseek-v4-flash"].remarks

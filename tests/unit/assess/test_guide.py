@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,27 @@ def test_the_guide_has_what_the_rules_promise(language: str) -> None:
     assert "beowulf-ai-cluster" in part
     assert "None" not in part
     assert current_language() == "en"
+
+
+def test_what_is_tight_is_said_so_and_sources_stay_readable() -> None:
+    part = parts_of(guide_text(studio(512), MEANS, "en"))["machine"]
+    (four,) = (line for line in part.splitlines() if line.startswith("| Q4_K_M | llamacpp"))
+    assert "| tight |" in four
+    assert len(part.partition("### Sources")[2].splitlines()) < 10
+    assert "raised from 384 GiB" in part
+
+
+def test_a_model_that_does_not_fit_is_not_offered_to_be_pulled_and_another_one_waited_for() -> None:
+    part = parts_of(guide_text(studio(96), MEANS, "en"))["machine"]
+    assert "models pull" not in part
+    waiting = part.partition("### What to expect")[2]
+    assert "DeepSeek" not in waiting.partition("|")[0]
+
+
+def test_this_machine_has_a_name() -> None:
+    place = replace(studio(512), name="this")
+    part = parts_of(guide_text(place, MEANS, "en"))["machine"]
+    assert part.strip().startswith("## On this machine")
 
 
 def test_both_languages_have_the_same_tables() -> None:

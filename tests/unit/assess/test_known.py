@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.architectures import dense, latent, mixtures, recurrent, windows
 
 from ultralab.assess.known.layers import parameters_of, predicting_parameters
 from ultralab.assess.known.models import ESTIMATED, PUBLISHED, TYPICAL, KnownModel, find, models
 from ultralab.kernel.errors import UnknownChoice
 from ultralab.kernel.units import GIB, MIB
+from ultralab.models.formats.gguf import summarize
+from ultralab.models.formats.gguf_reader import read_gguf
 from ultralab.planner.kv_cache import kv_cache
+from ultralab.planner.mlx import mlx_memory
 from ultralab.planner.types import AttentionLayers, Demand, RecurrentLayers
 
 MODELS = models()
+HEADER_MODELS = (*dense.MODELS, *latent.MODELS, *mixtures.MODELS, *recurrent.MODELS, *windows.MODELS)
 ADDED_UP = [model for model in MODELS if model.layers.attention]
 
 
@@ -142,3 +149,49 @@ def test_names_are_found_by_id_by_name_and_by_shape_and_unknown_ones_are_refused
         find("gpt-oss-120b").shape("Q4_K_M")
     names = [known.casefold() for model in MODELS for known in {model.id, model.name, *model.also}]
     assert len({name for name in names if names.count(name) > 1} - {model.id for model in MODELS}) == 0
+
+
+HEADERS = {
+    "deepseek-r1": "DeepSeek-V3-Q4_0", "deepseek-v3.2": "DeepSeek-V3.2-Q4_0", "kimi-k2": "Kimi-K2-Q4_0",
+    "kimi-k2-thinking": "Kimi-K2-Q4_0", "glm-5": "GLM-5-Q4_0", "glm-4.6": "GLM-4.6-Q4_K", "glm-4.5-air": "GLM-4.5-Air-Q8_0",
+    "qwen3-coder-480b": "Qwen3-Coder-480B-A35B-Q4_K", "qwen3-235b": "Qwen3-235B-A22B-Q4_K", "minimax-m2": "MiniMax-M2-Q4_K",
+    "llama-4-maverick": "Llama-4-Maverick-Q4_K", "llama-4-scout": "Llama-4-Scout-Q4_K", "gpt-oss-120b": "gpt-oss-120b-MXFP4",
+    "gpt-oss-20b": "gpt-oss-20b-MXFP4", "command-a": "command-a-Q4_0", "gemma-3-27b": "gemma-3-27b-Q8_0",
+    "qwen3-next-80b": "Qwen3-Next-80B-A3B-Q8_0", "llama-3.1-405b": "Llama-3.1-405B-Q4_K", "llama-3.3-70b": "Llama-3.1-70B-Q4_K",
+    "mistral-large-2": "Mistral-Large-2407-Q4_K", "qwen2.5-72b": "Qwen2.5-72B-Q4_0", "qwen3-32b": "Qwen3-32B-Q4_K",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_known_model_keeps_what_a_header_of_it_says(name: str, tmp_path: Path) -> None:
+    """Headers that others wrote from the same configurations, compared with llama.cpp's answers elsewhere."""
+    (known,) = (one for one in HEADER_MODELS if one.name == HEADERS[name])
+    header = summarize(read_gguf(known.write(tmp_path), weights=False)).shape
+    model = find(name)
+    shape = model.shape(next(one.name for one in model.quantizations if one.format == "gguf"))
+    for demand in (Demand(32_768), Demand(4_096, sequences=3, key_type="q8_0", value_type="q4_0")):
+        assert kv_cache(shape, demand).bytes == kv_cache(header, demand).bytes
+    assert shape.parameters * (1 - shape.unloaded_bytes / shape.weight_bytes) == pytest.approx(
+        header.parameters, rel=0.01
+    )
+    assert (shape.layers, shape.embedding, shape.heads) == (
+        header.layers - model.layers.predicting,
+        header.embedding,
+        header.heads,
+    )
+
+
+def test_in_mlx_a_latent_model_has_the_widths_of_its_config() -> None:
+    """A GGUF file's 576 and 512 are those of the compressed vector; keys and values of a head are made from it."""
+    mlx, gguf = (find("deepseek-r1").shape(name) for name in ("MLX 4-bit", "Q4_K_M"))
+    assert (mlx.architecture, mlx.key_dim, mlx.value_dim) == ("deepseek_v3", 192, 128)
+    assert (gguf.architecture, gguf.key_dim, gguf.value_dim) == ("deepseek2", 576, 512)
+    plan = mlx_memory(mlx, Demand(131_072))
+    assert 500 * GIB < plan.total < 512 * GIB
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_what_is_named_to_be_pulled_means_one_type_only(model: KnownModel) -> None:
+    """A reference without a wildcard means every file whose name has it: ``Q2_K`` is in ``UD-Q2_K_XL`` too."""
+    assert set(model.files) <= {one.name for one in model.quantizations}
+    assert not {name for name in model.files if name in {"Q2_K", "Q6_K"}}

@@ -35,7 +35,7 @@ def test_a_figure_of_another_model_says_so() -> None:
     assert (data["measured_on"], data["transferred"]) == ("Llama-3-8B", True)
 
 
-@pytest.mark.parametrize("name", ["UD-Q2_K_XL", "MLX 4-bit", "MXFP4", ""])
+@pytest.mark.parametrize("name", ["UD-Q3_K_XL", "MLX 4-bit", "MXFP4", ""])
 def test_a_type_that_nobody_measured_has_no_figure(name: str) -> None:
     """A dynamic mixture is not the plain type of a similar name."""
     assert known_loss(("DeepSeek-R1",), name) is None

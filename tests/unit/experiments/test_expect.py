@@ -21,9 +21,9 @@ def test_memory_is_the_engines_plan_and_speed_follows_from_the_cores() -> None:
     plan = engine("fake").plan(shape(), LoadOptions(512, 2))
     assert (found.memory_bytes, found.memory_error_band, found.memory_basis) == (plan.total, 0.25, plan.basis)
     assert found.memory_parts == {"weights": 0, "kv_cache": 0, "compute": 0, "overhead": 30_000_000}
-    traffic = 9e7 + 2 * 2 * (16 + 16) * 512 * 2
+    traffic = 9e7 + 3.3 * 2 * 2 * (16 + 16) * 512 * 2
     assert (found.decode_low, found.decode_tok_s, found.decode_high) == pytest.approx(
-        (5e9 / traffic, 11e9 / traffic, 16e9 / traffic)
+        (5e9 / traffic, 11e9 / traffic, 16e9 / (9e7 + 2 * 2 * (16 + 16) * 512 * 2))  # at last, the memory
     )
 
 
@@ -37,12 +37,17 @@ def test_parts_add_up_for_a_real_engine() -> None:
 @pytest.mark.parametrize(("threads", "cores"), [(0, 4), (1, 1), (3, 3), (64, 4)])
 def test_no_more_threads_than_cores(threads: int, cores: int) -> None:
     found = expect(shape(), engine("fake"), LoadOptions(512, threads), MACHINE)
-    assert found.decode_low == pytest.approx(2.5e9 * cores / (9e7 + 2 * 2 * (16 + 16) * 512 * 2))
+    assert found.decode_low == pytest.approx(2.5e9 * cores / (9e7 + 3.3 * 2 * 2 * (16 + 16) * 512 * 2))
 
 
 def test_a_gpu_with_unified_memory_is_limited_by_its_bandwidth() -> None:
     mac = replace(
-        MACHINE, chip="Apple M3 Ultra", gpu_cores=80, unified_memory=True, bandwidth=Bandwidth(819e9, "table", "Apple")
+        MACHINE,
+        chip="Apple M3 Ultra",
+        vendor="Apple",
+        gpu_cores=80,
+        unified_memory=True,
+        bandwidth=Bandwidth(819e9, "table", "Apple"),
     )
     found = expect(shape(), engine("llamacpp"), LoadOptions(512, 2), mac)
     large = expect(shape(90_000_000_000), engine("llamacpp"), LoadOptions(512, 2), mac)
@@ -59,3 +64,10 @@ def test_own_measurements_count() -> None:
     found = expect(shape(), engine("fake"), LoadOptions(512, 2), MACHINE, own)
     assert 0.5 <= found.decode_tok_s / public.decode_tok_s < 0.55
     assert found.decode_basis != public.decode_basis
+
+
+def test_a_fuller_cache_is_slower_and_memory_is_never_read_faster_than_measured() -> None:
+    few, many = (expect(shape(), engine("fake"), LoadOptions(4096, 2), MACHINE, cached=n) for n in (16, 4000))
+    assert many.decode_tok_s < few.decode_tok_s
+    slow = expect(shape(), engine("fake"), LoadOptions(4096, 2), MACHINE, reading=1e9)
+    assert slow.decode_tok_s < 1e9 / 9e7 < few.decode_tok_s

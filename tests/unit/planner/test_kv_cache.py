@@ -38,6 +38,9 @@ UNLIKE = shape(
 )
 
 
+WITHOUT_HEADS = shape(AttentionLayers(45, 64, 8, 128, 128), AttentionLayers(35, 0, 0, 128, 128))
+
+
 @pytest.mark.parametrize(
     ("model", "demand", "logged"),
     [
@@ -56,6 +59,8 @@ UNLIKE = shape(
         (QWEN3_NEXT, Demand(4096), 96.00 + 75.38),
         (QWEN3_NEXT, Demand(4096, 4, key_type="q8_0", value_type="q8_0"), 204.00 + 301.50),
         (UNLIKE, Demand(4096), 28.00 + 73.79),
+        (WITHOUT_HEADS, Demand(4096), 720.00),
+        (WITHOUT_HEADS, Demand(4096, flash=False), 1000.00),  # rows of values also where a layer has no KV heads
         (UNLIKE, Demand(4096, flash=False), 30.00 + 73.79),  # values lie in rows as many as the widest layer's
     ],
 )

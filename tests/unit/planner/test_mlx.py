@@ -91,6 +91,17 @@ def test_attention_that_is_not_fused_writes_its_scores_down() -> None:
     assert fused.error_band == 0.5
 
 
+@pytest.mark.parametrize(("context", "peak"), [(4_096, 383.213e9), (8_192, 388.343e9), (16_384, 398.605e9)])
+def test_public_peaks_of_deepseek_v3_in_four_bits(context: int, peak: float) -> None:
+    """ml-explore/mlx-lm#839, after the change: weights are 671.03e9 parameters of 4.5 bits."""
+    shape = replace(DEEPSEEK, weight_bytes=round(671.03e9 * 4.5 / 8), vocabulary=129_280)
+    plan = mlx_memory(shape, Demand(context))
+    assert plan.total == pytest.approx(peak, rel=0.005)
+    measured = peak - plan.weights.bytes - plan.kv_cache.bytes
+    assert abs(measured / plan.compute.bytes - 1) <= plan.compute.error_band < 0.2
+    assert mlx_memory(shape, Demand(context, sequences=2)).compute.error_band == 0.5
+
+
 GROUPS = st.one_of(
     st.builds(
         AttentionLayers, st.integers(1, 60), st.integers(1, 64), st.integers(1, 16), st.sampled_from([64, 128, 256]),

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.architectures.everything import PUBLIC, shape_of
 
+from ultralab.assess.places import place
+from ultralab.assess.plan import plan
+from ultralab.assess.types import Question
 from ultralab.kernel.errors import UnknownChoice
 from ultralab.kernel.units import MIB
+from ultralab.models.bundles import from_path
+from ultralab.models.formats.gguf import FORMAT
 from ultralab.planner import Demand, ModelShape, llamacpp_memory
 from ultralab.planner.blocks import Attention, Block, FeedForward
+from ultralab.planner.compute import forget
 from ultralab.planner.types import AttentionLayers
+
+if TYPE_CHECKING:
+    from tests.architectures.base import Known
 
 SMOLLM2 = ModelShape(
     architecture="llama", layers=30, embedding=576, feed_forward=1536, heads=9, kv_heads=3, key_dim=64, value_dim=64,
@@ -24,11 +38,15 @@ BITS = ("q4_0", "q5_1", "q8_0", "f16", "f32")
 
 
 def dense(layers: int, heads: int, kv_heads: int, width: int, inner: int, vocabulary: int) -> ModelShape:
-    """A model whose numbers agree with each other."""
+    """A model whose numbers agree with each other, at a byte per weight."""
+    embedding = heads * width
+    per_layer = embedding * (2 * embedding + 2 * kv_heads * width + 3 * inner)
+    weights = layers * per_layer + 2 * vocabulary * embedding
     return replace(
-        SMOLLM2, layers=layers, embedding=heads * width, feed_forward=inner, heads=heads, kv_heads=kv_heads, key_dim=width,
+        SMOLLM2, layers=layers, embedding=embedding, feed_forward=inner, heads=heads, kv_heads=kv_heads, key_dim=width,
         value_dim=width, vocabulary=vocabulary, cache=(AttentionLayers(layers, heads, kv_heads, width, width),),
         blocks=(Block((Attention(heads, kv_heads, width, width),), (FeedForward(inner),), count=layers),),
+        parameters=weights, weight_bytes=weights, bytes_per_token=weights,
     )  # fmt: skip
 
 
@@ -42,19 +60,6 @@ SHAPES = st.builds(
     vocabulary=st.integers(256, 300_000),
 )
 CONTEXTS = st.integers(1, 200_000)
-
-
-def whole(shape: ModelShape) -> bool:
-    """Whether 256 more cells of cache weigh more than the widest tensor of a micro-batch, as in all but toy models.
-
-    Else llama.cpp itself may take a little less for a longer context: a larger mask leaves a larger hole behind, into which
-    fits what did not fit before.
-    """
-    kept = shape.layers * shape.kv_heads * (shape.key_dim + shape.value_dim) * 2 * 256
-    return kept >= 3 * 4 * 512 * max(shape.embedding, shape.feed_forward, 1024)
-
-
-SHAPES = SHAPES.filter(whole)
 
 
 def total(shape: ModelShape, demand: Demand) -> int:
@@ -126,7 +131,53 @@ def test_more_layers_never_take_less(shape: ModelShape, context: int, more: int)
     assert total(deeper, Demand(context)) >= total(shape, Demand(context))
 
 
-@given(SHAPES, CONTEXTS, st.sampled_from(["vocabulary", "weight_bytes"]))
-def test_a_larger_model_takes_more(shape: ModelShape, context: int, part: str) -> None:
-    larger = replace(shape, **{part: getattr(shape, part) + 1})
-    assert total(larger, Demand(context)) > total(shape, Demand(context))
+@given(SHAPES, CONTEXTS)
+def test_more_weights_take_more(shape: ModelShape, context: int) -> None:
+    larger = replace(shape, weight_bytes=shape.weight_bytes + 1)
+    assert total(larger, Demand(context)) == total(shape, Demand(context)) + 1
+
+
+@pytest.mark.parametrize("known", PUBLIC, ids=lambda known: known.name)
+def test_no_public_model_takes_less_for_more(known: Known, tmp_path: Path) -> None:
+    """Contexts, also close to where llama.cpp's own answer falls by the logits; sequences; types of the cache."""
+    shape = shape_of(known, tmp_path)
+    crossing = 2 * shape.vocabulary
+    contexts = sorted(
+        {256, 1000, 4096, 16384, 65536, 131072, 262144, *(part * crossing // 32 for part in range(26, 34))}
+    )
+    for demand in (
+        Demand(1),
+        Demand(1, key_type="q4_0", value_type="q4_0"),
+        Demand(1, outputs=1),
+        Demand(1, flash=False),
+    ):
+        _never_less(total(shape, replace(demand, context=context)) for context in contexts)
+    for unified in (False, True):
+        _never_less(total(shape, Demand(8192, count, unified)) for count in (1, 2, 3, 4, 8))
+    _never_less(total(shape, Demand(8192, key_type=kind, value_type=kind)) for kind in BITS)
+
+
+def _never_less(totals: Iterable[int]) -> None:
+    """llama.cpp's buffer may fall by a hole that a larger mask leaves behind: less than a thousandth of all, for a model with
+    few KV heads (Granite 4.0 H Micro at 14,848 tokens with a q4_0 cache: 1.6 MiB of 3.5 GiB).
+    """
+    for less, more in pairwise(totals):
+        assert more >= less * 0.999
+
+
+def test_a_plan_takes_less_than_ten_milliseconds(tmp_path: Path) -> None:
+    """The slowest of ``benchmarks/plan_time.md``, with nothing remembered: processor time, the best of three."""
+    for known in PUBLIC:
+        if not known.name.startswith(
+            ("Jamba", "Llama-4-Scout", "Nemotron-3", "DeepSeek-V3.2", "Kimi-Linear", "gpt-oss-120b")
+        ):
+            continue
+        shape_of(known, tmp_path)
+        header = FORMAT.read_header(replace(from_path(tmp_path / "header.gguf"), headers_only=True))
+        taken = []
+        for _round in range(3):
+            forget()
+            before = time.process_time()
+            plan(known.name, header, Question(Demand(32768)), place("m3-ultra-256"), None)
+            taken.append(time.process_time() - before)
+        assert min(taken) <= 0.010, known.name

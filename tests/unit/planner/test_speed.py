@@ -13,6 +13,7 @@ from ultralab.planner.hardware import Hardware, Sample, Speed, Work
 from ultralab.planner.speed import decode, fit, prefill, ttft, work_of
 from ultralab.planner.speed.calibration import correction
 from ultralab.planner.speed.least_squares import solve
+from ultralab.planner.speed.roofline import prefill_computing, prefill_operations, prefill_reading
 from ultralab.planner.types import AttentionLayers, Demand, Experts, ModelShape, Prediction, RecurrentLayers
 
 M3_ULTRA = Hardware("Apple M3 Ultra", 819e9, gpu=True, gpu_cores=80, cpu_cores=24, measured_bandwidth=692e9)
@@ -37,6 +38,8 @@ works = st.builds(
     latent_layers=st.integers(0, 200),
     loaded_bytes=st.integers(0, 10**12),
     kv_known=st.booleans(),
+    experts=st.integers(0, 512),
+    experts_used=st.integers(0, 16),
 )
 machines = st.sampled_from(
     [
@@ -211,6 +214,77 @@ def test_own_measurements_stay_with_their_engine_and_class() -> None:
     assert decode(WORK, M3_ULTRA, "llamacpp", fit([])) == decode(WORK, M3_ULTRA, "llamacpp")
 
 
+@pytest.mark.parametrize("machine", [M3_ULTRA, LINUX])
+def test_what_was_measured_lies_in_the_band_at_every_length(machine: Hardware) -> None:
+    """Also where this machine slows down with its context more than public ones: own scatter widens the band."""
+    works = {tokens: work_of(LLAMA_8B, DEMAND, tokens, "Q8_0") for tokens in (64, 512, 1500)}
+    measured = {
+        tokens: decode(work, machine, "llamacpp").prediction.value * factor
+        for (tokens, work), factor in zip(works.items(), (1.1, 0.85, 0.6), strict=True)
+    }
+    calibration = fit(
+        [Sample("one", "llamacpp", machine, work, tokens, measured[tokens], 0.0, "") for tokens, work in works.items()]
+    )
+    for tokens, work in works.items():
+        band = decode(work, machine, "llamacpp", calibration).prediction
+        assert band.low <= measured[tokens] <= band.high
+
+
+def test_a_core_computes_with_the_cache_more_slowly_than_with_weights() -> None:
+    """SmolLM2-135M on two cores, measured: 112 tok/s after 64 tokens, 54 after 1500."""
+    short, long = (Work(96_576_768, cache, 134_515_008, 30, False, "Q4_1") for cache in (1_751_040, 34_836_480))
+    fast, slow = (decode(work, LINUX, "llamacpp").prediction for work in (short, long))
+    assert fast.value / slow.value == pytest.approx(112 / 54, rel=0.1)
+    assert fast.low <= 112 <= fast.high
+    assert slow.low <= 54 <= slow.high
+
+
+def test_an_unknown_architecture_is_no_confident_number_on_cores_either() -> None:
+    work = work_of(replace(LLAMA_8B, cache=None), DEMAND, 8192, "")
+    known, found = decode(WORK, LINUX, "llamacpp").prediction, decode(work, LINUX, "llamacpp").prediction
+    assert found.high / found.low > 1.5 * known.high / known.low
+    assert found.basis == decode(work, M3_ULTRA, "llamacpp").prediction.basis != known.basis
+    own = fit([_measured("one", 0.7, LINUX)])
+    assert decode(work, LINUX, "llamacpp", own).prediction == found
+
+
+MOE = Work(
+    weight_bytes=22_000_000_000, kv_bytes=0, parameters=36_600_000_000, layers=61, routed=True, quantization="Q4_K",
+    loaded_bytes=404_000_000_000, experts=256, experts_used=8,
+)  # fmt: skip
+
+
+def test_few_tokens_for_each_expert_waste_its_tiles() -> None:
+    dense = prefill_operations(MOE, 512)
+    assert 1.3 * dense < prefill_computing(MOE, 512, "llamacpp") < 2 * dense
+    assert prefill_computing(MOE, 512, "llamacpp", batch=2048) == prefill_computing(MOE, 512, "llamacpp")
+    assert prefill_computing(MOE, 2048, "llamacpp", batch=2048) < prefill_computing(MOE, 2048, "llamacpp")
+    assert prefill_computing(replace(MOE, experts=0), 512, "llamacpp") == dense
+
+
+def test_a_batch_reads_the_experts_that_its_tokens_chose() -> None:
+    one, few, many = (prefill_reading(MOE, tokens, "llamacpp", 1 / 0.85) for tokens in (1, 8, 512))
+    assert one == pytest.approx(MOE.weight_bytes)
+    assert 4 * one < few < 8 * one
+    assert many == pytest.approx(MOE.loaded_bytes, rel=1e-3)
+    assert prefill_reading(MOE, 513, "llamacpp", 1 / 0.85) == pytest.approx(many + one)
+
+
+def test_very_large_models_have_the_wider_band() -> None:
+    large = replace(WORK, loaded_bytes=243_000_000_000)
+    usual, wide = (decode(work, M3_ULTRA, "llamacpp").prediction for work in (WORK, large))
+    assert usual.value == wide.value
+    assert wide.error_band > usual.error_band
+
+
+@pytest.mark.parametrize("engine", ["llamacpp", "mlx"])
+@pytest.mark.parametrize("tokens", [1, 2, 16, 64, 512])
+def test_a_prompt_is_never_read_more_slowly_than_it_would_be_written(engine: str, tokens: int) -> None:
+    for work in (WORK, MOE, Work(96_576_768, 0, 134_515_008, 30, False, "Q4_1", loaded_bytes=96_576_768)):
+        read = prefill(work, tokens, M3_ULTRA, engine).prediction.value
+        assert read >= 0.999 * decode(work, M3_ULTRA, engine).prediction.value
+
+
 def test_the_weight_of_own_measurements_is_by_precision() -> None:
     found = correction({"a": [0.2], "b": [0.2, 0.2]}, spread=0.16, own=0.08)
     assert math.log(found.factor) == pytest.approx(0.2 * 8 / 9)
@@ -227,3 +301,9 @@ def test_least_squares_finds_what_made_the_rows_despite_an_outlier() -> None:
 
 def test_least_squares_keeps_bounds_and_priors() -> None:
     assert solve([[1.0, 0.0]], [1.0], (1.2, 0.7), (1.1, 0.0), 1e-3) == pytest.approx([1.1, 0.7], rel=0.01)
+
+
+def test_an_unknown_at_its_bound_leaves_the_others_their_best() -> None:
+    """Three rows ask for (2, -1): with the second held at 0, the first alone fits them best at 1, not at 2."""
+    rows = [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [0.5, 0.0]]
+    assert solve(rows, [1.0] * 4, (1.0, 1.0), (0.0, 0.0), 1e-6) == pytest.approx([1.0, 0.0], abs=0.01)

@@ -36,7 +36,7 @@ VERBS = {
     "models": {"inspect", "pull", "adopt", "list", "show", "tag", "prune"},
     "experiments": {"run", "list", "show", "report"},
     "config": {"list"},
-    "plan": {"show", "fits"},
+    "plan": {"show", "fits", "limits"},
 }
 TREE = {
     "README.md", "prd.md", "architecture.md", "setup_guide.md", "maintenance.md", "docs_changelog.md",

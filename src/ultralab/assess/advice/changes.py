@@ -7,15 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ultralab.assess.advice.choice import choose, enough_bits, is_slow, quality_of, under, usable
 from ultralab.assess.advice.types import Change, Means, Row, Wish
 from ultralab.assess.limits import recommended_limit
 from ultralab.assess.types import Place
+from ultralab.kernel.errors import UnknownChoice, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.units import format_bytes
 from ultralab.planner.types import Demand
 
 _STEP: Final = 256
 _LEAST_CONTEXT: Final = 2_048
+_WORTH_BITS: Final = 0.5  # bits per weight: for fewer nobody should change a setting of the system
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,43 @@ def changes_for(rows: Sequence[Row], place: Place, wish: Wish, means: Means) -> 
     return tuple(found)
 
 
-def faster(rows: Sequence[Row], chosen: Row) -> tuple[Change, ...]:
-    """What would decode faster on the same machine: the fastest row that fits, if it is another one."""
-    fitting = [one for one in rows if one.fits and one.decode.prediction.value > chosen.decode.prediction.value]
-    best = max(fitting, key=lambda one: one.decode.prediction.value, default=None)
-    if best is None:
-        return ()
+def better_ones(rows: Sequence[Row], chosen: Row, place: Place, wish: Wish) -> tuple[Change, ...]:
+    """What would be better than the choice: with the GPU's limit raised, and faster where the choice is slow."""
+    found = list(_with_raised_limit(rows, chosen, place, wish))
+    if is_slow(chosen, wish):
+        fitting = [one for one in rows if one.fits and not one.tight]
+        found += _faster([one for one in fitting if enough_bits(one, wish)], chosen)
+        found += [one for one in _faster(fitting, chosen) if one not in found]
+    return tuple(found)
+
+
+def _with_raised_limit(rows: Sequence[Row], chosen: Row, place: Place, wish: Wish) -> Iterator[Change]:
+    raised = recommended_limit(place.memory_bytes)
+    if not place.hardware.chip.startswith("Apple") or raised <= place.limit_bytes:
+        return
+    best = choose(under(rows, place, raised, wish), wish)
+    if best is None or not best.memory.known or quality_of(best) < quality_of(chosen) + _WORTH_BITS:
+        return
+    said = _(
+        "With the GPU's limit raised from {limit} to {raised}, {quantization} with {engine} would be the choice: "
+        "{needed}, {decode:.1f} tokens per second. “ultralab plan limits” tells how, and how to undo it."
+    )
+    told = said.format(
+        limit=format_bytes(place.limit_bytes),
+        raised=format_bytes(raised),
+        quantization=best.candidate.quantization,
+        engine=best.question.engine,
+        needed=format_bytes(best.needed),
+        decode=best.decode.prediction.value,
+    )
+    yield Change("limit", told, best.needed, True)
+
+
+def _faster(rows: Sequence[Row], chosen: Row) -> list[Change]:
+    """What would decode fastest of these, if it is faster than the choice."""
+    best = max(rows, key=lambda one: one.decode.prediction.value, default=chosen)
+    if best.decode.prediction.value <= chosen.decode.prediction.value:
+        return []
     said = _(
         "{quantization} with {engine} should decode {decode:.1f} tokens per second, at {bits:.1f} bits per weight."
     )
@@ -76,7 +110,7 @@ def faster(rows: Sequence[Row], chosen: Row) -> tuple[Change, ...]:
         decode=best.decode.prediction.value,
         bits=best.candidate.bits_per_weight,
     )
-    return (Change("quantization", told, best.needed, best.fits),)
+    return [Change("quantization", told, best.needed, best.fits)]
 
 
 def machines_needed(row: Row, place: Place, wish: Wish) -> int | None:
@@ -93,10 +127,6 @@ def machines_needed(row: Row, place: Place, wish: Wish) -> int | None:
 
 def _needed(row: Row) -> int:
     return row.needed
-
-
-def _limit(place: Place, wish: Wish) -> int:
-    return round(place.limit_bytes * (1 - wish.margin))
 
 
 def _total(row: Row, demand: Demand, means: Means) -> int:
@@ -130,11 +160,14 @@ def _raised_limit(row: Row, place: Place) -> Iterator[Change]:
 
 def _cheaper_cache(row: Row, place: Place, wish: Wish, means: Means) -> Iterator[Change]:
     """The cache in fewer bits: the first kind that makes it fit."""
-    if row.needed <= _limit(place, wish):
+    if row.needed <= usable(place.limit_bytes, wish):
         return
     for kind in ("q8_0", "q4_0"):
-        total = _total(row, replace(row.question.demand, key_type=kind, value_type=kind), means)
-        if total < row.needed and total <= _limit(place, wish):
+        try:
+            total = _total(row, replace(row.question.demand, key_type=kind, value_type=kind), means)
+        except (Unsupported, UnknownChoice):  # mlx-lm quantizes no latents and no windows
+            return
+        if total < row.needed and total <= usable(place.limit_bytes, wish):
             said = _("Keep the KV cache of {quantization} in {kind}: {total} instead of {needed}.").format(
                 quantization=row.candidate.quantization,
                 kind=kind,
@@ -147,7 +180,7 @@ def _cheaper_cache(row: Row, place: Place, wish: Wish, means: Means) -> Iterator
 
 def _shorter(row: Row, place: Place, wish: Wish, means: Means) -> Iterator[Change]:
     """The longest context that fits, looked for in steps of 256."""
-    limit, demand = _limit(place, wish), row.question.demand
+    limit, demand = usable(place.limit_bytes, wish), row.question.demand
     if row.needed <= limit or not row.memory.known:
         return
     low, high = 0, -(-demand.context // _STEP)
@@ -167,7 +200,7 @@ def _shorter(row: Row, place: Place, wish: Wish, means: Means) -> Iterator[Chang
 
 def _fewer(row: Row, place: Place, wish: Wish, means: Means) -> Iterator[Change]:
     total = _total(row, replace(row.question.demand, sequences=1, outputs=1), means) if wish.sequences > 1 else 0
-    if not 0 < total <= _limit(place, wish):
+    if not 0 < total <= usable(place.limit_bytes, wish):
         return
     said = _("Serve one sequence at a time instead of {count}: {total}.").format(
         count=wish.sequences, total=format_bytes(total)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ultralab.assess.advice.advise import advise, choose, usable
+from ultralab.assess.advice.advise import advise
+from ultralab.assess.advice.choice import enough_bits, is_slow, usable
 from ultralab.assess.advice.data import row_data
 from ultralab.assess.advice.quality import Loss
 from ultralab.assess.advice.types import Candidate, Means, Row, Wish
@@ -20,6 +21,7 @@ NO_ROOM = N_("does not fit")
 SLOW = N_("slower than wanted")
 FEW_BITS = N_("only below four bits per weight")
 UNKNOWN = N_("what its layers keep is not known")
+RAISED = N_("more bits with a raised GPU limit")
 SHORT = N_("trained for a shorter context")
 
 
@@ -103,17 +105,19 @@ def _fit(model: KnownModel, place: Place, wish: Wish, means: Means, measured: Se
     context = min(wish.context, model.trained_context)
     asked = replace(wish, context=context)
     advice = advise(model.name, candidates_of(model), place, asked, means, measured=measured)
-    chosen = advice.chosen or choose(advice.rows, asked)
+    chosen = advice.chosen
     row = chosen or min(advice.rows, key=lambda one: one.needed)
     remarks = []
     if context < wish.context:
         remarks.append(SHORT)
     if not row.memory.known:
         remarks.append(UNKNOWN)
-    if chosen and 0 < row.decode.prediction.value < wish.least_decode:
+    if chosen and is_slow(row, wish):
         remarks.append(SLOW)
-    if chosen and min(row.candidate.bits_per_weight, row.candidate.trained_bits) < wish.least_bits:
+    if chosen and not enough_bits(row, wish):
         remarks.append(FEW_BITS)
+    if chosen and any(change.kind == "limit" for change in advice.changes):
+        remarks.append(RAISED)
     if row.fits is False:
         remarks.append(NO_ROOM)
     return Fit(model, row, row.fits, tuple(remarks), _why_not(row, place, asked), advice.machines)
@@ -125,7 +129,7 @@ def _why_not(row: Row, place: Place, wish: Wish) -> str:
     facts = {
         "quantization": row.candidate.quantization,
         "needed": format_bytes(row.needed),
-        "limit": format_bytes(usable(place, wish)),
+        "limit": format_bytes(usable(place.limit_bytes, wish)),
     }
     if row.fits is None:
         return _(

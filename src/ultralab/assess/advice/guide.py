@@ -5,7 +5,7 @@ The part is named ``machine``; the part ``guide`` of the same page belongs to th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from ultralab.assess.advice.types import Advice, Means, Row, Wish
 from ultralab.assess.known.models import find
 from ultralab.assess.limits import LimitAdvice, advice_on_limit
 from ultralab.assess.types import Place
+from ultralab.kernel.errors import Unsupported
 from ultralab.kernel.language import _, current_language, use_language
 from ultralab.kernel.units import format_bytes, format_count, format_rate, format_seconds
 from ultralab.pages import Metadata, render, write_page
@@ -42,7 +43,7 @@ def guide_text(
     with _speaking(language):
         ranked = fits(place, means, asked, measured=measured)
         large = _large(place, means, asked, measured)
-        waiting = next((one.row for one in ranked if one.model.id == LARGE), ranked[0].row)
+        waiting = next((one for one in ranked if one.model.id == LARGE and one.fits), ranked[0]).row
         values = {
             "place": _place(place),
             "limit": _limit(place),
@@ -51,9 +52,11 @@ def guide_text(
             "least": f"{asked.least_decode:g}",
             "rows": [_ranked(one) for one in ranked],
             "large": large,
+            "waiting": f"{waiting.candidate.name}, {waiting.candidate.quantization}",
             "waits": list(_waits(waiting, place, means, asked)),
             "clusters": CLUSTERS,
-            "sources": _sources(ranked),
+            "sizes": _named(size.source for one in ranked for size in one.model.quantizations if not size.band),
+            "losses": _named(loss.source for loss in published()),
         }
         return render(_PACKAGE, f"templates/{language}/large_models.md", language, **values)
 
@@ -87,7 +90,7 @@ def _place(place: Place) -> dict[str, str]:
     hardware = place.hardware
     rate = f", {format_rate(hardware.bandwidth)}" if hardware.bandwidth else ""
     return {
-        "name": place.name,
+        "name": _("this machine") if place.name == "this" else place.name,
         "chip": f"{hardware.chip}{rate}",
         "memory": format_bytes(place.memory_bytes),
         "limit": format_bytes(place.limit_bytes),
@@ -124,7 +127,7 @@ def _figures(one: Row) -> dict[str, str]:
         "bits": f"{one.candidate.bits_per_weight:.2f}",
         "kv": format_bytes(one.memory.kv_cache.bytes) if one.memory.kv_cache.known else "–",
         "total": ("" if one.memory.known else "≤ ") + format_bytes(one.memory.total),
-        "fits": {True: _("yes"), False: _("no"), None: _("nobody can say")}[one.fits],
+        "fits": _("tight") if one.tight else {True: _("yes"), False: _("no"), None: _("nobody can say")}[one.fits],
         "decode": _speed(one.decode.prediction.value),
         "prefill": _speed(one.prefill.prediction.value),
         "loss": quality.short(one.loss),
@@ -144,11 +147,12 @@ def _large(place: Place, means: Means, wish: Wish, measured: Sequence[Loss]) -> 
     return {
         "name": model.name,
         "parameters": format_count(model.parameters),
+        "also": ", ".join(model.also),
         "why": advice.why,
         "contexts": [_at(shown, context, place, wish, means) for context in _CONTEXTS],
         "quantizations": [_figures(one) for one in _by_size(advice)],
         "changes": [change.sentence for change in advice.changes],
-        "ref": shown.candidate.ref,
+        "ref": shown.candidate.ref if advice.chosen else "",
         "plain_context": wish.context,
     }
 
@@ -160,21 +164,22 @@ def _by_size(advice: Advice) -> list[Row]:
 def _at(shown: Row, context: int, place: Place, wish: Wish, means: Means) -> dict[str, str]:
     plain = row(shown.candidate, context, shown.question.engine, place, wish, means)
     cheap = replace(wish, key_type="q8_0", value_type="q8_0")
-    small = row(shown.candidate, context, shown.question.engine, place, cheap, means)
-    return {**_figures(plain), "context": f"{context:,}", "total_q8": format_bytes(small.memory.total)}
+    try:
+        small = format_bytes(row(shown.candidate, context, shown.question.engine, place, cheap, means).memory.total)
+    except Unsupported:  # mlx-lm quantizes no latents and no windows
+        small = "–"
+    return {**_figures(plain), "context": f"{context:,}", "total_q8": small}
 
 
 def _waits(shown: Row, place: Place, means: Means, wish: Wish) -> Iterator[dict[str, str]]:
+    """For each length of a prompt, the time until it is read and the speed right behind it."""
     for prompt in _PROMPTS:
-        context = max(wish.context, prompt)
         asked = replace(wish, prompt=prompt)
-        at = row(shown.candidate, context, shown.question.engine, place, asked, means)
+        at = row(shown.candidate, prompt, shown.question.engine, place, asked, means)
         wait = format_seconds(at.ttft.value) if at.ttft.value > 0 else "–"
         yield {"prompt": f"{prompt:,}", "wait": wait, "decode": _speed(at.decode.prediction.value)}
 
 
-def _sources(ranked: Sequence[Fit]) -> list[str]:
-    """Configurations model by model, then where sizes and losses of quality were read."""
-    found = [f"{one.model.name}: {one.model.source}" for one in ranked]
-    stored = (size for one in ranked for size in one.model.quantizations if not size.band)
-    return [*found, *sorted({*(size.source for size in stored), *(loss.source for loss in published())})]
+def _named(sources: Iterable[str]) -> str:
+    """Sources in one line, each once."""
+    return "; ".join(sorted(set(sources)))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from ultralab.assess.advice.types import Means, Speeds
 from ultralab.assess.engines import BY_FORMAT, MEMORY
+from ultralab.assess.speeds import speeds_of
 from ultralab.assess.types import Place, Question
-from ultralab.planner.speed import Calibration, decode, prefill, ttft, work_of
+from ultralab.planner.speed import Calibration
 from ultralab.planner.types import Demand, MemoryPlan, ModelShape
 
 
 def means_of(place: Place, calibration: Calibration | None) -> Means:
-    """What advice asks, for one machine and what was measured on it. Decode counts with the context full. Ollama is left out: it holds what llama.cpp holds."""
+    """What advice asks, for one machine and what was measured on it. Decode counts with the context full.
+
+    Ollama is left out: it holds what llama.cpp holds.
+    """
 
     def memory(shape: ModelShape, demand: Demand, engine: str) -> MemoryPlan:
         return MEMORY[engine](shape, demand)
 
     def speeds(shape: ModelShape, question: Question, quantization: str) -> Speeds:
-        demand, prompt = question.demand, min(question.prompt, question.demand.context)
-        full, begun = (work_of(shape, demand, cached, quantization) for cached in (demand.context, prompt))
-        machine = (place.hardware, question.engine, calibration)
-        return decode(full, *machine), prefill(begun, prompt, *machine), ttft(begun, prompt, *machine)
+        found = speeds_of(shape, question, quantization, place.hardware, calibration)
+        return found.decode, found.prefill, found.ttft
 
     return Means(memory, speeds, lambda name: tuple(engine for engine in BY_FORMAT.get(name, ()) if engine != "ollama"))

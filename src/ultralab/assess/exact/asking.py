@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Final
 
 from ultralab.assess.exact.answers import ExactAnswer, finer_cache, finer_compute, finer_weights, read_report
 from ultralab.assess.exact.embedded import Said, ask_embedded, is_installed, total_context
 from ultralab.assess.exact.fit_program import PROGRAM, ask_program, find_program
+from ultralab.assess.exact.folder import own_folder
 from ultralab.assess.exact.sparse import write_sparse
 from ultralab.kernel.errors import RequestError, ToolFailed, Unsupported
 from ultralab.kernel.language import _
 from ultralab.models.formats.base import Bundle
 from ultralab.planner.elements import element_bytes
 from ultralab.planner.types import Demand
-from ultralab.system import clock, files
+from ultralab.system import clock
 
 _UNQUANTIZED: Final = frozenset({"f32", "f16", "bf16"})
 _MOST: Final = 2**32 - 1
@@ -26,15 +26,14 @@ def ask(bundle: Bundle, demand: Demand, program: str = "") -> ExactAnswer:
     """See :func:`ultralab.assess.exact.ask`."""
     begun = clock.monotonic()
     _require_askable(demand)
-    place = Path(tempfile.gettempdir())
-    with files.explained(place), tempfile.TemporaryDirectory(prefix="ultralab-exact-") as folder:
-        written = write_sparse(bundle, Path(folder))
+    with own_folder() as folder:
+        written = write_sparse(bundle, folder)
         try:
             said = _asked(written.path, demand, program)
         except Unsupported as error:
             if "status" not in error.data or not written.is_shortened:
                 raise
-            written = write_sparse(bundle, Path(folder), vocabulary=True)  # an architecture may want it
+            written = write_sparse(bundle, folder, vocabulary=True)  # an architecture may want it
             said = _asked(written.path, demand, program)
     shares = read_report(said.printed)
     if shares is None:

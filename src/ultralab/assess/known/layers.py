@@ -27,8 +27,16 @@ class Layers:
     predicting: int = 0
 
     @property
+    def whole_heads(self) -> AttentionLayers:
+        """The same before keys and values are compressed, as a config.json has them."""
+        group = next((one for one in self.attention if one["kind"] == "latent"), None)
+        if group is None:
+            return self.first_heads
+        return AttentionLayers(0, group["heads"], group["heads"], group["nope"] + group["rope"], group["value"])
+
+    @property
     def first_heads(self) -> AttentionLayers:
-        """Heads and their widths of the first attention group."""
+        """Heads and their widths of the first attention group, of latent attention as GGUF files have them."""
         group = next((one for one in self.attention if one["kind"] != "linear"), self.heads)
         if group is None:
             return AttentionLayers(0, 0, 0, 0, 0)

@@ -17,6 +17,19 @@ from ultralab.kernel.language import N_, _
 from ultralab.kernel.units import GIB
 from ultralab.planner.types import CacheLayers, Experts, ModelShape
 
+MLX_NAMES: Final[Mapping[str, str]] = {
+    "deepseek2": "deepseek_v3",
+    "deepseek32": "deepseek_v32",
+    "glm-dsa": "glm_moe_dsa",
+    "glm4moe": "glm4_moe",
+    "gpt-oss": "gpt_oss",
+    "minimax-m2": "minimax_m2",
+    "qwen35moe": "qwen3_5_moe",
+    "qwen3moe": "qwen3_moe",
+    "qwen3next": "qwen3_next",
+}
+"""Architectures of GGUF files that are called otherwise in a config.json (``model_type``), which MLX's models keep."""
+
 PUBLISHED: Final = N_("the published size of the files")
 ESTIMATED: Final = N_("bits per weight of this quantization in other models × parameters")
 
@@ -210,9 +223,10 @@ def _shape(model: KnownModel, stored: KnownQuantization) -> ModelShape:
         used = routed * experts.used / experts.count
         rest = (loaded * 8 - routed * stored.expert_bits) / (parameters - routed)
         per_token = (used * stored.expert_bits + (read - used) * rest) / 8
-    first = layers.first_heads
+    plain = stored.format != "gguf"
+    first = layers.whole_heads if plain else layers.first_heads
     return ModelShape(
-        architecture=model.architecture,
+        architecture=MLX_NAMES.get(model.architecture, model.architecture) if plain else model.architecture,
         layers=layers.count,
         embedding=layers.embedding,
         feed_forward=layers.feed_forward,

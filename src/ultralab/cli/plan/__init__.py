@@ -33,8 +33,8 @@ _COMMANDS: Final = {
     entries=_COMMANDS,
     help=_("The planner: what fits, and how fast it will be, before anything is downloaded."),
     examples=(
-        "ultralab plan show hf:unsloth/DeepSeek-R1-GGUF:*Q4_K_M* --machine m3-ultra-512",
-        "ultralab plan advise hf:Qwen/Qwen3-235B-A22B-GGUF:*Q4_K_M*",
+        "ultralab plan show hf:unsloth/DeepSeek-R1-GGUF:Q4_K_M --machine m3-ultra-512",
+        "ultralab plan advise hf:Qwen/Qwen3-235B-A22B-GGUF:Q4_K_M",
         "ultralab plan fits --machine m3-ultra-512",
         "ultralab plan calibrate",
     ),

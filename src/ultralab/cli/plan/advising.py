@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ultralab.assess.advice.types import Wish
 
-_NAME = 22  # columns: most names in one or two lines
 _KV = ("f16", "q8_0", "q4_0")
 
 
@@ -77,7 +76,7 @@ def _options() -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
     examples=(
         "ultralab plan advise deepseek-r1 --machine m3-ultra-512",
         "ultralab plan advise smollm2 --context 8192",
-        "ultralab plan advise hf:unsloth/gpt-oss-120b-GGUF:*MXFP4* --least 30",
+        "ultralab plan advise hf:unsloth/gpt-oss-120b-GGUF:MXFP4 --least 30",
     ),
 )
 @click.argument("model", shell_complete=complete_ref)
@@ -135,6 +134,8 @@ def _advice(console: Console, found: Mapping[str, Any]) -> None:
         _("Type"), _("Engine"), _("Context"), _("Memory"), _("Fits"), _("Decode"), _("Prefill"), _("Loss"),
         numbers=(2, 3, 5, 6),
     )  # fmt: skip
+    for column in made.columns[1:]:
+        column.no_wrap = True
     chosen = found["chosen"]
     for row in found["rows"]:
         marked = "bold green" if chosen and _same(row, chosen) else "" if row["fits"] else "dim"
@@ -162,7 +163,8 @@ def _ranking(console: Console, found: Mapping[str, Any], *, write: bool) -> None
 
     _place(console, found["machine"])
     made = table(_("Model"), _("Type"), _("Memory"), _("Fits"), _("Decode"), _("Remarks"), numbers=(2, 4))
-    made.columns[0].min_width = _NAME
+    for column in made.columns[1:-1]:
+        column.no_wrap = True
     for one in found["models"]:
         row = one["choice"]
         remarks = "; ".join(one["remarks"]) if one["fits"] else one["why_not"] or ""

@@ -69,9 +69,12 @@ def _drawn(console: Console, found: Limits) -> None:
     from ultralab.cli.output import pairs
 
     where, advice = found.place, found.advice
-    console.print(f"{_('Models may take')} {format_bytes(where.limit_bytes)}: {where.basis}.")
+    if not found.sentences:
+        console.print(f"{_('Models may take')} {format_bytes(where.limit_bytes)}: {where.basis}.")
     for sentence in found.sentences:
         console.print(sentence)
+    if found.sentences:
+        console.print(_("The limit is {basis}.").format(basis=where.basis))
     if advice is None:
         return
     console.print()

@@ -28,8 +28,7 @@ def drawn(console: Console, data: Mapping[str, Any]) -> None:
     console.print(_bar(data))
     console.print(_verdict(data))
     if data["max_context"]:
-        said = _("Longest context that fits: {count} tokens").format(count=f"{data['max_context']:,}")
-        console.print(Text(said, style="dim"))
+        console.print(Text(_longest(data), style="dim"))
     console.print()
     console.print(_speed(data))
     for note in _notes(data):
@@ -42,7 +41,11 @@ def _model(data: Mapping[str, Any]) -> str:
     counted = _("{count} parameters").format(count=format_count(data["parameters"]))
     if data["active_parameters"] < data["parameters"]:
         counted += ", " + _("{count} active").format(count=format_count(data["active_parameters"]))
-    return f"{data['model']}\n{data['architecture']}, {data['quantization']}, {counted}"
+    beside = [
+        (_("with the draft model {name}"), data["draft"]), (_("with the projector {name}"), data["projector"]),
+    ]  # fmt: skip
+    lines = [data["model"], f"{data['architecture']}, {data['quantization']}, {counted}"]
+    return "\n".join((*lines, *(said.format(name=name) for said, name in beside if name)))
 
 
 def _machine(data: Mapping[str, Any]) -> str:
@@ -86,13 +89,14 @@ def _sure(part: Mapping[str, Any]) -> str:
     if not part["known"]:
         return "?"
     band = 100 * part["error_band"]
-    return _("exact") if band == 0 else f"±{band:.1f} %" if band < 1 else f"±{band:.0f} %"
+    return _("exact") if band == 0 else "<0.1 %" if band < 0.05 else f"±{band:.1f} %" if band < 1 else f"±{band:.0f} %"
 
 
 def _bar(data: Mapping[str, Any]) -> Text:
     from rich.text import Text
 
-    needed, limit = data["predictions"]["total_bytes"]["high"], max(1, data["limit_bytes"])
+    total, limit = data["predictions"]["total_bytes"], max(1, data["limit_bytes"])
+    needed = total["value"] if total["known"] else total["high"]
     share = needed / limit
     filled = min(_BAR, max(1, round(_BAR * share)))
     style = {True: "green", False: "red", None: "yellow"}[data["fits"]]
@@ -107,13 +111,25 @@ def _verdict(data: Mapping[str, Any]) -> Text:
     if data["fits"] is None:
         return Text(_("Nobody can say whether it fits: only an upper bound is known."), style="bold yellow")
     if not data["fits"]:
-        over = format_bytes(data["predictions"]["total_bytes"]["high"] - data["limit_bytes"])
+        total = data["predictions"]["total_bytes"]
+        over = format_bytes((total["value"] or data["predictions"]["weights_bytes"]["value"]) - data["limit_bytes"])
         said = _("Does not fit: {over} too much. “ultralab plan advise” says what would.").format(over=over)
         return Text(said, style="bold red")
+    if data["predictions"]["total_bytes"]["high"] > data["limit_bytes"] and data["predictions"]["total_bytes"]["known"]:
+        most = format_bytes(data["predictions"]["total_bytes"]["high"])
+        said = _("Just fits: it may be as much as {most}, which would be too much.").format(most=most)
+        return Text(said, style="bold yellow")
     if data["fits_now"] is False:
         free = format_bytes(data["available_bytes"])
         return Text(_("Fits, but not now: other models leave {free}.").format(free=free), style="bold yellow")
     return Text(_("Fits."), style="bold green")
+
+
+def _longest(data: Mapping[str, Any]) -> str:
+    said = _("Longest context that fits: {count} tokens")
+    if data["max_context"] == data["trained_context"]:
+        said = _("The whole context that it was trained for fits: {count} tokens")
+    return said.format(count=f"{data['max_context']:,}")
 
 
 def _speed(data: Mapping[str, Any]) -> Any:
@@ -135,7 +151,8 @@ def _speed(data: Mapping[str, Any]) -> Any:
             between = f"{shown(part['low'])} – {shown(part['high'])}"
             made.add_row(name, f"{shown(part['value'])} {unit}".rstrip(), between)
         else:
-            made.add_row(name, _("unknown"), "")
+            most = f"≤ {shown(part['high'])} {unit}".rstrip() if part["high"] else ""
+            made.add_row(name, _("unknown"), most)
     return made
 
 

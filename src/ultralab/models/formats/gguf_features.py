@@ -18,8 +18,12 @@ from ultralab.planner.types import AttentionLayers, CacheLayers
 
 _PART: Final = re.compile(r"blk\.(\d{1,6})\.(.+)\Z")
 _PARALLEL: Final = frozenset({"gptj", "plamo"})
-_UNROTATED: Final = frozenset({"jamba", "nemotron_h", "nemotron_h_moe"})
+_UNROTATED: Final = frozenset({
+    "bloom", "gpt2", "jais", "jamba", "mpt", "nemotron_h", "nemotron_h_moe", "refact", "starcoder",
+})  # fmt: skip
 """Architectures without rotary positions."""
+_BAICHUAN_BIASED: Final = 40
+"""Baichuan with so many layers (13B) weighs distances instead (ALiBi; llama.cpp ``baichuan.cpp``)."""
 _WHOLE_UNROTATED: Final = frozenset({"cohere2", "cohere2moe", "exaone4", "exaone-moe"})
 """Architectures whose layers turn keys and queries where they have a window only."""
 _ONTO: Final = frozenset({"lfm2", "lfm2moe"})
@@ -50,7 +54,9 @@ class _Heads:
         self._facts = facts
         self._heads = facts.per_layer("attention.head_count")
         self._kv_heads = facts.per_layer("attention.head_count_kv", facts.number("attention.head_count"))
-        self._groups = [group for group in cache or () if isinstance(group, AttentionLayers) and group.value_dim]
+        self._groups = [
+            group for group in cache or () if isinstance(group, AttentionLayers) and group.value_dim and group.kv_heads
+        ]
         self._left = [group.count for group in self._groups]
         whole = sum(group.count for group in self._groups if not group.window)
         self._period = sum(self._left) // whole if whole else 0
@@ -76,7 +82,9 @@ class _Heads:
         if name == "granitehybrid":
             return bool(self._facts.raw.values.get("granitehybrid.rope.scaling.finetuned"))
         windows = any(group.window for group in self._groups)
-        return name not in _UNROTATED and not (name in _WHOLE_UNROTATED and windows and not kept.window)
+        if name in _UNROTATED or (name == "baichuan" and self._facts.layers == _BAICHUAN_BIASED):
+            return False
+        return not (name in _WHOLE_UNROTATED and windows and not kept.window)
 
     def _kept(self, parts: Parts) -> AttentionLayers | None:
         keys = _rows(parts, "attn_k")
@@ -113,12 +121,16 @@ def _block(facts: Facts, parts: Parts, at: int, heads: _Heads) -> Block:
     if state is not None:
         mixers.append(state)
     fed = tuple(_feed_forward(facts, parts))
-    normed = {"ffn_norm", "post_attention_norm", "attn_post_norm"} & set(parts)
+    normed = {"ffn_norm", "post_attention_norm", "attn_post_norm", "attn_output_norm"} & set(parts)
     beside = bool(facts.raw.values.get(f"{facts.architecture}.use_parallel_residual"))
     beside = beside or facts.architecture in _PARALLEL or (not normed and "attn_norm" in parts)
     parallel = bool(mixers and fed) and beside
     bare = "attn_norm" not in parts and "post_attention_norm" in parts
-    return Block(tuple(mixers), fed, parallel=parallel, bare=bare, onto=facts.architecture in _ONTO)
+    centred = facts.has("attention.layer_norm_epsilon") and not facts.has("attention.layer_norm_rms_epsilon")
+    return Block(
+        tuple(mixers), fed, parallel=parallel, bare=bare, onto=facts.architecture in _ONTO, centred=centred,
+        stacked=at < facts.number("n_deepstack_layers"),
+    )  # fmt: skip
 
 
 def _latent(facts: Facts, parts: Parts) -> Latent:

@@ -15,17 +15,18 @@ from ultralab.kernel.language import N_
 from ultralab.planner.blocks import Block, Latent
 from ultralab.planner.compute.allocator import buffer_bytes, unshared_bytes
 from ultralab.planner.compute.assumed import assumed_blocks
-from ultralab.planner.compute.model import model_graph
+from ultralab.planner.compute.model import model_graph, shortened
 from ultralab.planner.compute.tensors import F16, F32
 from ultralab.planner.kv_cache import PAD
 from ultralab.planner.types import Amount, Demand, ModelShape
 
 ERROR_BAND: Final = 0.05
-"""On the CPU backend 804 of 834 points agree with llama.cpp's answer to 0.1 % and all but a few to 5 %
-(``benchmarks/plan_memory.md``: too much, up to 12 %, where sparse attention begins; see :func:`_demands`). A GPU's backend
-plans a little differently; that was not measured.
-"""
+"""@@BAND@@"""
 _ASSUMED_BAND: Final = 0.15
+_HOLES: Final = 3
+"""Holes of a micro-batch's vectors that may lie beside the mask's."""
+_PASSED: Final = 2
+"""Where the mask is so many times the logits, no shorter context takes more."""
 
 _GRAPH: Final = N_("llama.cpp's graph for this architecture on the CPU backend; a GPU's backend may differ")
 _ASSUMED: Final = N_("a graph of usual layers with this model's widths, as llama.cpp computes them")
@@ -43,7 +44,8 @@ def compute_buffer(shape: ModelShape, demand: Demand) -> Amount:
     blocks = shape.blocks or assumed_blocks(shape)
     if shape.cache is None:
         return Amount(_bound(blocks, shape.embedding, shape.vocabulary, demand), 0.0, _BOUND, known=False)
-    found = max(_planned(blocks, shape.embedding, shape.vocabulary, one) for one in _demands(shape, blocks, demand))
+    layers = shortened(blocks)
+    found = max(_planned(layers, shape.embedding, shape.vocabulary, one) for one in _demands(shape, blocks, demand))
     if shape.blocks:
         return Amount(found, ERROR_BAND, _GRAPH)
     return Amount(found, _ASSUMED_BAND, _ASSUMED)
@@ -52,12 +54,16 @@ def compute_buffer(shape: ModelShape, demand: Demand) -> Amount:
 def _demands(shape: ModelShape, blocks: tuple[Block, ...], demand: Demand) -> tuple[Demand, ...]:
     """The demand, and shorter contexts for which llama.cpp takes more, so that a longer one is never planned with less.
 
-    Where the mask has grown as large as the logits, these fit into the hole that it leaves behind; and sparse attention has
-    one mask less above them where the context reaches what the index chooses.
+    Where the mask has grown as large as the logits, these fit into the hole that it leaves behind, or a little earlier, with
+    the holes of a few of the tokens' vectors beside it; and sparse attention has one mask less above them where the context
+    reaches what the index chooses. A mask larger by all logits takes more than any of that, and needs no look.
     """
     ends = {mixer.index_top for block in blocks for mixer in block.mixers if isinstance(mixer, Latent)} - {0}
-    rows, cell = demand.outputs or demand.ubatch, demand.ubatch * (F16 if demand.flash else F32)
-    ends.add(4 * rows * shape.vocabulary // max(1, cell))
+    rows, cell = demand.outputs or demand.ubatch, max(1, demand.ubatch * (F16 if demand.flash else F32))
+    full, beside = F32 * rows * shape.vocabulary // cell, F32 * demand.ubatch * shape.embedding // cell
+    if demand.context < _PASSED * full:
+        holes = _HOLES + sum(block.count for block in blocks if block.stacked)
+        ends.update(full - count * beside for count in range(holes + 1))
     shorter = {(end - 1) // PAD * PAD for end in ends}
     return demand, *(replace(demand, context=one) for one in sorted(shorter) if PAD <= one < demand.context)
 
@@ -71,3 +77,9 @@ def _planned(blocks: tuple[Block, ...], embedding: int, vocabulary: int, demand:
 def _bound(blocks: tuple[Block, ...], embedding: int, vocabulary: int, demand: Demand) -> int:
     kinds = set(blocks) or {Block()}
     return max(unshared_bytes(model_graph((kind,), embedding, vocabulary, demand)) for kind in kinds)
+
+
+def forget() -> None:
+    """Forget the graphs planned so far, as a new process has not planned any: for measurements."""
+    for remembered in (_planned, _bound, shortened):
+        remembered.cache_clear()

@@ -4,6 +4,7 @@ last reader. Source of the rules: ggml's ``ggml-alloc.c`` (``ggml_gallocr_alloc_
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import Final
 
 from ultralab.planner.compute.tensors import Graph, Tensor
@@ -24,7 +25,8 @@ def buffer_bytes(graph: Graph) -> int:
         for source in node.sources:
             source.children += 1
     for node in graph.nodes:
-        _place(space, node)
+        if node.root is None and not node.owned:
+            _place(space, node)
         for source in node.sources:
             source.children -= 1
             if not source.children and not source.views:
@@ -38,8 +40,6 @@ def unshared_bytes(graph: Graph) -> int:
 
 
 def _place(space: _Space, node: Tensor) -> None:
-    if node.owned or node.root is not None:
-        return
     node.owned = True
     if node.in_place:
         for source in node.sources:
@@ -73,29 +73,28 @@ class _Space:
         self.largest = 0
 
     def take(self, size: int) -> int:
-        best, best_size = len(self._free) - 1, _ENDLESS
-        for index in range(len(self._free) - 1):
-            found = self._free[index][1]
-            if size <= found <= best_size:
-                best, best_size = index, found
-        start, free = self._free[best]
-        if free == size:
-            del self._free[best]
+        free = self._free
+        best, best_size = len(free) - 1, _ENDLESS
+        for index in range(len(free) - 1):
+            if size <= free[index][1] <= best_size:
+                best, best_size = index, free[index][1]
+        start, found = free[best]
+        if found == size:
+            del free[best]
         else:
-            self._free[best] = (start + size, free - size)
+            free[best] = (start + size, found - size)
         self.largest = max(self.largest, start + size)
         return start
 
     def give(self, start: int, size: int) -> None:
         if not size:
             return
-        index = 0
-        while index < len(self._free) and self._free[index][0] < start:
-            index += 1
-        if index < len(self._free) and start + size == self._free[index][0]:
-            size += self._free.pop(index)[1]
-        if index and sum(self._free[index - 1]) == start:
+        free = self._free
+        index = bisect(free, (start, 0))
+        if start + size == free[index][0]:
+            size += free.pop(index)[1]
+        if index and sum(free[index - 1]) == start:
             index -= 1
-            before, length = self._free.pop(index)
+            before, length = free.pop(index)
             start, size = before, length + size
-        self._free.insert(index, (start, size))
+        free.insert(index, (start, size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from ultralab.planner.blocks import Attention, Block, Latent, Mixer, Routed, StateSpace
@@ -14,30 +15,31 @@ from ultralab.planner.compute.workspace import Workspace
 from ultralab.planner.types import Demand
 
 _ENOUGH: Final = 3
-"""Layers of a kind, or periods of them, after which two more find the buffer as they leave it (places may change with
-every other one)."""
-_LONGEST: Final = 16
-"""Layers of a period that is looked for."""
-
-Layer = tuple[int, int]
-"""Of which kind a layer is, and how many it stands for."""
+"""Layers of a kind after which two more find the buffer as they leave it (places may change with every other layer)."""
+_ALIKE: Final = 1
+"""Layers before two places that must be alike for what follows to be the same."""
+_FURTHEST: Final = 1024
+"""Layers that are looked through at once, more than any model has."""
 
 
 def model_graph(blocks: tuple[Block, ...], embedding: int, vocabulary: int, demand: Demand) -> Graph:
-    """From the tokens to the logits."""
+    """From the tokens to the logits. ``blocks``: each a layer, of which ``count`` says how many it stands for."""
     work = Workspace(blocks, embedding, demand)
     graph, tokens = work.graph, work.tokens
     outputs = min(demand.outputs or work.batch, work.batch)
-    current = _embedded(graph, embedding, tokens)
+    parts = 1 + sum(block.count for block in blocks if block.stacked)
+    brought = _embedded(graph, embedding, tokens, parts)
+    current = graph.view(brought, (embedding, tokens)) if parts > 1 else brought
     wanted = graph.input(outputs)
-    layers = shortened(blocks)
-    for index, block in enumerate(layers):
+    for index, block in enumerate(blocks):
         work.standing_for = block.count
-        last = (wanted, outputs) if index == len(layers) - 1 else None
+        last = (wanted, outputs) if index == len(blocks) - 1 else None
         current = _layer(work, block, current, last)
-    if not layers:
+        if block.stacked:
+            current = graph.over(current, graph.view(brought, current.sides))
+    if not blocks:
         current = graph.rows(current, wanted, outputs)
-    normed = graph.over(graph.over(current))
+    normed = _normed(work, blocks[-1].centred if blocks else False, current)
     normed.kept = True
     logits = graph.new((vocabulary, outputs), normed)
     logits.kept = True
@@ -45,82 +47,66 @@ def model_graph(blocks: tuple[Block, ...], embedding: int, vocabulary: int, dema
     return graph
 
 
-def _embedded(graph: Graph, width: int, tokens: int) -> Tensor:
+def _embedded(graph: Graph, width: int, tokens: int, parts: int) -> Tensor:
     """The tokens' vectors, beside the two other ways to give them, which are planned although they do not run: vectors
-    alone, and both mixed (``build_inp_embd``).
+    alone, and both mixed (``build_inp_embd``). Of several ``parts`` a token's vector is the first, the rest is nothing.
     """
-    ids = graph.input(tokens)
-    current = graph.expand(graph.new((width, tokens), ids))
-    graph.expand(graph.input(width, tokens))
+    ids, wide = graph.input(tokens), parts * width
+    current = graph.new((width, tokens), ids)
+    current = graph.expand(graph.new((wide, tokens), current) if parts > 1 else current)
+    graph.expand(graph.input(wide, tokens))
     mixed = graph.new((width, tokens), graph.input(tokens))
-    copied = graph.new((width, tokens), graph.input(width, tokens))
+    mixed = graph.new((wide, tokens), mixed) if parts > 1 else mixed
+    copied = graph.new((wide, tokens), graph.input(wide, tokens))
     written = graph.view(copied, copied.sides)
     written.sources = (mixed, graph.input(tokens, element=I64), copied)
     graph.expand(written)
     return current
 
 
-def shortened(blocks: tuple[Block, ...]) -> list[Block]:
-    """Fewer layers that need the same buffer, in their order, and the last one last; ``count``: how many one stands for."""
+@lru_cache(maxsize=64)
+def shortened(blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    """Fewer layers that need the same buffer, in their order, the last one last; ``count``: how many a layer stands for.
+
+    What is left out is an even number of layers, of kinds that came often enough, behind the same layers as it ends with.
+    """
     kinds: dict[Block, int] = {}
-    order = [(kinds.setdefault(replace(block, count=1), len(kinds)), block.count) for block in blocks]
-    names = list(kinds)
-    return [replace(names[kind], count=count) for kind, count in _without_periods(_without_runs(order))]
-
-
-def _without_runs(order: list[Layer]) -> list[Layer]:
-    """Each kind a few times; of a longer run every second layer is as the one before it, so an even number is left out."""
-    found: dict[int, int] = {}
-    kept: list[Layer] = []
-    for at, (kind, count) in enumerate(order):
-        room = max(_ENOUGH - found.get(kind, 0), at == len(order) - 1)
-        fresh = count if count <= room else room + (count - room) % 2
-        found[kind] = found.get(kind, 0) + fresh
-        kept += [(kind, 1)] * fresh
-        _stand_for(kept, kind, count - fresh)
-    return kept
-
-
-def _without_periods(order: list[Layer]) -> list[Layer]:
-    """The same for layers that come again in the same order."""
-    kinds = [kind for kind, _count in order]
-    kept: list[Layer] = []
+    order = [kinds.setdefault(replace(block, count=1), len(kinds)) for block in blocks for _at in range(block.count)]
+    kept: list[int] = []
+    seen, whole = [0] * len(kinds), [order.count(kind) for kind in range(len(kinds))]
     at = 0
     while at < len(order):
-        length, spare = max((_spare(kinds, at, length) for length in range(1, _LONGEST + 1)), key=lambda one: one[1])
-        kept += order[at : at + length]
-        at += length
-        if spare:
-            kept += order[at : at + length * (_ENOUGH - 1)]
-            at += length * (_ENOUGH - 1)
-        for kind, count in order[at : at + spare]:
-            _stand_for(kept, kind, count)
-        at += spare
-    return kept
+        if following := _next_alike(order, at, seen):
+            at = following
+            continue
+        kept.append(order[at])
+        seen[order[at]] += 1
+        at += 1
+    last = {kind: place for place, kind in enumerate(kept)}
+    made = list(kinds)
+    return tuple(
+        replace(made[kind], count=1 + whole[kind] - seen[kind]) if last[kind] == place else made[kind]
+        for place, kind in enumerate(kept)
+    )
 
 
-def _spare(kinds: list[int], at: int, length: int) -> tuple[int, int]:
-    """The period's length, and how many layers are more of the same than are needed: whole periods, an even number."""
-    times, period = 1, kinds[at : at + length]
-    while kinds[at + times * length : at + (times + 1) * length] == period:
-        times += 1
-    return (length, max(0, times - _ENOUGH) // 2 * 2 * length) if times > _ENOUGH else (1, 0)
-
-
-def _stand_for(kept: list[Layer], kind: int, more: int) -> None:
-    """The latest layer of this kind stands for so many more."""
-    latest = next(at for at in range(len(kept) - 1, -1, -1) if kept[at][0] == kind) if more else 0
-    if more:
-        kept[latest] = (kind, kept[latest][1] + more)
+def _next_alike(order: list[int], at: int, seen: list[int]) -> int:
+    """The furthest layer with which to go on instead of layer ``at``; 0 where there is none."""
+    before = order[max(0, at - _ALIKE) : at]
+    stop = at
+    while stop < min(len(order) - 1, at + _FURTHEST) and seen[order[stop]] >= _ENOUGH:
+        stop += 1
+    stop -= (stop - at) % 2
+    return next((end for end in range(stop, at, -2) if order[end - len(before) : end] == before), 0)
 
 
 def _layer(work: Workspace, block: Block, before: Tensor, last: tuple[Tensor, int] | None) -> Tensor:
     graph = work.graph
-    normed = _normed(work, block, before)
+    normed = before if block.bare else _normed(work, block.centred, before)
     current = _mixed(work, block.mixers[0], normed) if block.mixers else None
     for mixer in block.mixers[1:]:
         assert current is not None
-        current = graph.over(current, _mixed(work, mixer, _normed(work, block, before)))
+        current = graph.over(current, _mixed(work, mixer, _normed(work, block.centred, before)))
     if last is not None:
         current = graph.rows(current, *last) if current is not None else None
         before = graph.rows(before, *last)
@@ -132,7 +118,7 @@ def _layer(work: Workspace, block: Block, before: Tensor, last: tuple[Tensor, in
     middle = _added(work, block, current, before) if current is not None else before
     if not block.feed_forward:
         return middle
-    out = _fed(work, block, _normed(work, block, middle))
+    out = _fed(work, block, middle if block.bare else _normed(work, block.centred, middle))
     return _added(work, block, out, middle)
 
 
@@ -140,8 +126,9 @@ def _added(work: Workspace, block: Block, current: Tensor, before: Tensor) -> Te
     return work.graph.over(before, current) if block.onto else work.graph.over(current, before)
 
 
-def _normed(work: Workspace, block: Block, current: Tensor) -> Tensor:
-    return current if block.bare else work.graph.over(work.graph.over(current))
+def _normed(work: Workspace, centred: bool, current: Tensor) -> Tensor:
+    found = work.graph.new(current.sides, current) if centred else work.graph.over(current)
+    return work.graph.over(found)
 
 
 def _mixed(work: Workspace, mixer: Mixer, current: Tensor) -> Tensor:

@@ -41,7 +41,9 @@ class Tensor:
 
     def like(self, other: Tensor) -> bool:
         """Whether both have the same layout, so that one may take the other's memory."""
-        return self.element == other.element and _four(self.sides) == _four(other.sides)
+        if self.nbytes != other.nbytes or self.element != other.element:
+            return False
+        return self.sides == other.sides or _four(self.sides) == _four(other.sides)
 
 
 def _four(sides: Sides) -> Sides:
@@ -96,6 +98,7 @@ class Graph:
         if not tensor.visited:
             tensor.visited = True
             for source in tensor.sources:
-                self.expand(source)
+                if not source.visited:
+                    self.expand(source)
             (self.leaves if tensor.leaf else self.nodes).append(tensor)
         return tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ultralab.planner.blocks import Attention, Block, Latent, StateSpace
 from ultralab.planner.compute.tensors import F16, F32, I64, Graph, Tensor
-from ultralab.planner.kv_cache import cells, padded
+from ultralab.planner.kv_cache import cells
 from ultralab.planner.types import AttentionLayers, Demand
 
 _PLAIN = frozenset({"f32", "f16", "bf16"})
@@ -25,8 +25,7 @@ class Workspace:
         self.demand = demand
         self.flash = demand.flash
         self.streams = 1 if demand.unified else demand.sequences
-        total = padded(demand.context) * self.streams
-        self.batch = max(1, min(demand.ubatch, total))
+        self.batch = max(1, min(demand.ubatch, demand.context * self.streams))
         states = any(isinstance(mixer, StateSpace) for block in blocks for mixer in block.mixers)
         apart = demand.sequences if states or not demand.unified else 1
         self.each = -(-self.batch // apart)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
+from ultralab.kernel.language import N_
 from ultralab.planner.speed.calibration import Correction
 from ultralab.planner.types import Prediction
+
+UNKNOWN_SHAPE: Final = N_("the architecture is not known: between no cache at all and one that every layer keeps whole")
+SLOWER: Final = 3.0
+"""How many times slower than the nearest measured thing may be what nobody measured."""
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,14 @@ from dataclasses import replace
 from typing import Final
 
 from ultralab.planner.hardware import Sample
-from ultralab.planner.speed.calibration import Calibration, DecodeRates, PrefillRates
+from ultralab.planner.speed.calibration import LARGE, Calibration, DecodeRates, PrefillRates, percentile
 from ultralab.planner.speed.chips import Family, family, flops, has_matrix_units
 from ultralab.planner.speed.least_squares import solve
 from ultralab.planner.speed.roofline import (
     decode_seconds,
     decode_terms,
-    nominal,
-    prefill_operations,
-    prefill_reading,
+    prefill_computing,
+    prefill_fixed,
     prefill_seconds,
 )
 
@@ -26,7 +25,6 @@ _PRIOR: Final = (1.2, 1.5, 2.0, 1e-4, 2e-4, 1e-4)
 _LEAST: Final = (1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 _STRENGTH: Final = 0.03
 _PREFILL_PRIOR: Final = 0.5
-_BAND: Final = 0.8  # the percentile of left-out errors that a band holds
 _LEAST_SPREAD: Final = 0.05
 _FEW: Final = 6  # with fewer errors of a class, a band takes all classes
 
@@ -37,9 +35,16 @@ def fit_public(samples: Sequence[Sample]) -> Calibration:
     A model with many measurements counts as the square root of their number, so that none decides alone.
     """
     decode, prefill = {}, {}
+    left_out = left_out_decode(samples)
     for key in sorted({_decode_key(sample) for sample in samples if sample.decode_tok_s}):
         chosen = [sample for sample in samples if sample.decode_tok_s and _decode_key(sample) == key]
-        decode[key] = _with_decode_spreads(_decode_rates(chosen), left_out_decode(chosen))
+        own = [pair for pair in left_out if _decode_key(pair[0]) == key]
+        large = [
+            _off(sample.decode_tok_s, predicted)
+            for sample, predicted in left_out
+            if family(sample.hardware) == key[1] and sample.work.loaded_bytes > LARGE
+        ]
+        decode[key] = replace(_with_decode_spreads(_decode_rates(chosen), own), large_spread=percentile(large))
     for one in sorted({_prefill_key(sample) for sample in samples if sample.prefill_tok_s}):
         chosen = [sample for sample in samples if sample.prefill_tok_s and _prefill_key(sample) == one]
         prefill[one] = _with_prefill_spreads(_prefill_rates(chosen), left_out_prefill(chosen))
@@ -76,7 +81,8 @@ def _predict_decode(others: Sequence[Sample], sample: Sample) -> float:
 
 
 def _predict_prefill(others: Sequence[Sample], sample: Sample) -> float:
-    seconds = prefill_seconds(sample.work, sample.prompt_tokens, sample.hardware, sample.engine, _prefill_rates(others))
+    rates, tokens = _prefill_rates(others), sample.prompt_tokens
+    seconds = prefill_seconds(sample.work, tokens, sample.hardware, sample.engine, rates, sample.batch)
     return sample.prompt_tokens / seconds
 
 
@@ -100,6 +106,7 @@ def _decode_rates(samples: Sequence[Sample]) -> DecodeRates:
         latent_seconds=found[5],
         dense_spread=0.0,
         routed_spread=0.0,
+        large_spread=0.0,
         points=len(samples),
     )
 
@@ -122,11 +129,12 @@ def _prefill_rates(samples: Sequence[Sample]) -> PrefillRates:
 
 
 def _share(sample: Sample) -> float:
-    """Of the peak, what one sample's prefill used, beside the time for reading weights (at most nine tenths of all)."""
-    total = sample.prompt_tokens / sample.prefill_tok_s
-    reading = prefill_reading(sample.work, sample.prompt_tokens, sample.engine, nominal(sample.hardware))
-    computing = max(total - reading, total / 10)
-    return min(1.0, prefill_operations(sample.work, sample.prompt_tokens) / (computing * flops(sample.hardware)))
+    """Of the peak, what one sample's prefill used, beside the time that no share changes (at most nine tenths of all)."""
+    tokens, hardware = sample.prompt_tokens, sample.hardware
+    total = tokens / sample.prefill_tok_s
+    fixed = prefill_fixed(sample.work, tokens, hardware, sample.engine, sample.batch)
+    operations = prefill_computing(sample.work, tokens, sample.engine, sample.batch)
+    return min(1.0, operations / (max(total - fixed, total / 10) * flops(hardware)))
 
 
 def _model_weights(samples: Sequence[Sample]) -> list[float]:
@@ -159,8 +167,6 @@ def _off(measured: float, predicted: float) -> float:
 
 
 def _spread(errors: Sequence[tuple[bool, float]], routed: bool) -> float:
-    own = sorted(off for one, off in errors if one == routed)
-    chosen = own if len(own) >= _FEW else sorted(off for _, off in errors)
-    if not chosen:
-        return math.log(2)
-    return max(_LEAST_SPREAD, chosen[min(len(chosen) - 1, math.ceil(_BAND * len(chosen)) - 1)])
+    own = [off for one, off in errors if one == routed]
+    chosen = own if len(own) >= _FEW else [off for _, off in errors]
+    return max(_LEAST_SPREAD, percentile(chosen)) if chosen else math.log(2)

@@ -27,6 +27,8 @@ def work_of(shape: ModelShape, demand: Demand, cached: int, quantization: str) -
         latent_layers=sum(group.count for group in groups if _is_latent(group)),
         loaded_bytes=shape.loaded_bytes,
         kv_known=shape.cache is not None,
+        experts=shape.experts.count if shape.experts else 0,
+        experts_used=shape.experts.used if shape.experts else 0,
     )
 
 

@@ -87,6 +87,18 @@ RELEASED: Mapping[str, tuple[dict[str, Any], tuple[CacheLayers, ...]]] = {
          "index_n_heads": 64, "index_topk": 2048},
         (A(61, 128, 1, 576, 0, latent=512), A(61, 64, 1, 128, 0)),
     ),
+    "zai-org/GLM-5": (
+        {"model_type": "glm_moe_dsa", "num_hidden_layers": 78, "hidden_size": 6144, "num_attention_heads": 64,
+         "num_key_value_heads": 64, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 192, "v_head_dim": 256,
+         "index_head_dim": 128, "index_n_heads": 32, "index_topk": 2048},
+        (A(78, 64, 1, 576, 0, latent=512), A(78, 32, 1, 128, 0)),
+    ),
+    "zai-org/GLM-5.2, a small one": (
+        {"model_type": "glm_moe_dsa", "num_hidden_layers": 8, "hidden_size": 6144, "num_attention_heads": 64,
+         "num_key_value_heads": 64, "kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 192, "v_head_dim": 256,
+         "indexer_types": ["full", "full", "full", "shared", "shared", "shared", "full", "shared"]},
+        (A(8, 64, 1, 576, 0, latent=512), A(4, 32, 1, 128, 0)),
+    ),
     "zai-org/GLM-4.6": (
         {"model_type": "glm4_moe", "num_hidden_layers": 92, "hidden_size": 5120, "num_attention_heads": 96, "num_key_value_heads": 8,
          "head_dim": 128, "num_nextn_predict_layers": 1},

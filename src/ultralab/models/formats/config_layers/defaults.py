@@ -55,6 +55,10 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     },
     "deepseek_v2": {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128},
     "deepseek_v3": {"kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 128, "v_head_dim": 128},
+    "glm_moe_dsa": {
+        "kv_lora_rank": 512, "qk_rope_head_dim": 64, "qk_nope_head_dim": 192, "v_head_dim": 256, "index_head_dim": 128,
+        "index_n_heads": 32,
+    },
     "lfm2": {"conv_L_cache": 3},
     "lfm2_moe": {"conv_L_cache": 3},
 }  # fmt: skip

@@ -33,12 +33,27 @@ def doubled(facts: Facts) -> tuple[CacheLayers, ...] | None:
 
 
 def indexed(facts: Facts) -> tuple[CacheLayers, ...] | None:
-    """DeepSeek V3.2: beside the latent, the keys of an indexer that chooses tokens (``modeling_deepseek_v32.py``)."""
+    """DeepSeek V3.2, GLM 5: beside the latent, the keys of an indexer that chooses tokens (``modeling_deepseek_v32.py``).
+
+    GLM 5.2 has one in some layers only, the others use what it chose (``configuration_glm_moe_dsa.py``).
+    """
     layer = latent_layer(facts, facts.layers)
     width, heads = facts.number("index_head_dim"), facts.number("index_n_heads")
-    if not layer or not layer.count or not width or not heads or facts.says("indexer_types"):
+    choosing = _choosing(facts)
+    if not layer or not layer.count or not width or not heads or not choosing:
         return None
-    return layer, AttentionLayers(facts.layers, heads, 1, width, 0)
+    return layer, AttentionLayers(choosing, heads, 1, width, 0)
+
+
+def _choosing(facts: Facts) -> int:
+    """Layers with an indexer of their own: ``indexer_types``, else a pattern, else each ``index_topk_freq``-th; 0: unknown."""
+    said = facts.raw("indexer_types") or facts.raw("index_topk_pattern")
+    if said is None:
+        step, offset = facts.number("index_topk_freq") or 1, facts.number("index_skip_topk_offset", default=2)
+        return sum(1 for at in range(facts.layers) if max(at - offset + 1, 0) % step == 0)
+    each = [{"F": "full", "S": "shared"}.get(str(one), one) for one in said] if isinstance(said, list | str) else []
+    known = len(each) == facts.layers and all(one in ("full", "shared") for one in each)
+    return each.count("full") if known else 0
 
 
 _NAMES: Final = (
@@ -49,4 +64,5 @@ READERS: Final[dict[str, Callable[[Facts], tuple[CacheLayers, ...] | None]]] = {
     **dict.fromkeys(_NAMES, latent),
     "longcat_flash": doubled,
     "deepseek_v32": indexed,
+    "glm_moe_dsa": indexed,
 }

@@ -50,9 +50,17 @@ def each_layer(facts: Facts) -> tuple[AttentionLayers, ...]:
 
 
 def groups(layers: Iterable[AttentionLayers]) -> tuple[CacheLayers, ...] | None:
-    """Like layers counted together, in the order in which each kind first comes; those without KV heads keep nothing."""
-    counted = Counter(layer for layer in layers if layer.kv_heads)
-    return tuple(replace(layer, count=count) for layer, count in counted.items()) or None
+    """Like layers counted together, in the order in which each kind first comes. None where no layer has KV heads.
+
+    Those without keep nothing, but llama.cpp gives them rows of values where these lie transposed (see ``kv_cache``).
+    """
+    counted = Counter(layer if layer.kv_heads else replace(layer, heads=0) for layer in layers)
+    if not any(layer.kv_heads for layer in counted):
+        return None
+    return tuple(replace(layer, count=count) for layer, count in counted.items())
 
 
-READERS: Final[dict[str, Callable[[Facts], tuple[CacheLayers, ...] | None]]] = dict.fromkeys(GROUPED, grouped)
+ALSO: Final = frozenset({"apertus", "pangu-embedded"})
+"""Architectures of llama.cpp with such caches that no other format names (``apertus.cpp`` …)."""
+
+READERS: Final[dict[str, Callable[[Facts], tuple[CacheLayers, ...] | None]]] = dict.fromkeys(GROUPED | ALSO, grouped)

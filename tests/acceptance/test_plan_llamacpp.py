@@ -37,7 +37,6 @@ def _trained(known: Known) -> int:
 def _agree(points: list[Point], worst: float = 0.02) -> None:
     assert [point.label for point in points if not point.exact] == []
     assert [f"{point.label}: {point.error:.2%}" for point in points if point.error > worst] == []
-    assert statistics.median(point.error for point in points) <= 0.005
 
 
 def test_the_models_are_of_many_architectures() -> None:
@@ -47,6 +46,16 @@ def test_the_models_are_of_many_architectures() -> None:
 @pytest.mark.parametrize("known", MODELS, ids=lambda known: known.name)
 def test_every_model_at_a_short_and_at_its_own_context(known: Known, tmp_path: Path) -> None:
     _agree(compared(known, (Demand(4096), Demand(300), *demands((_trained(known),), types_of(known))), tmp_path))
+
+
+@pytest.mark.slow
+def test_the_median_over_all_models(tmp_path: Path) -> None:
+    points = [
+        point
+        for known in MODELS
+        for point in compared(known, (Demand(4096), Demand(_trained(known)), Demand(32768, flash=False)), tmp_path)
+    ]
+    assert statistics.median(point.error for point in points) <= 0.0005
 
 
 @pytest.mark.slow

@@ -44,6 +44,7 @@ bench: setup-dev compiled ## Measure start-up, jobs and the library against thei
 	@$(V)python benchmarks/library.py
 	@$(V)python benchmarks/headers.py
 	@$(V)python benchmarks/download.py
+	@$(V)python benchmarks/plan_time.py
 
 compiled: setup-dev # byte code, as an installed command has it, even where the environment says not to write any
 	@$(V)python -m compileall -q src

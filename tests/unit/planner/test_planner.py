@@ -17,7 +17,7 @@ from tests.architectures.everything import PUBLIC, shape_of
 from ultralab.assess.places import place
 from ultralab.assess.plan import plan
 from ultralab.assess.types import Question
-from ultralab.kernel.errors import UnknownChoice
+from ultralab.kernel.errors import UnknownChoice, Unsupported
 from ultralab.kernel.units import MIB
 from ultralab.models.bundles import from_path
 from ultralab.models.formats.gguf import FORMAT
@@ -100,6 +100,15 @@ def test_an_unknown_architecture_is_never_a_confident_number() -> None:
     assert plan.total > total(SMOLLM2, Demand(2048))
 
 
+def test_a_head_that_fills_no_whole_block_is_refused_as_llama_cpp_does() -> None:
+    phi_2 = replace(SMOLLM2, cache=(AttentionLayers(32, 32, 32, 80, 80),))
+    for demand in (Demand(2048, key_type="q8_0"), Demand(2048, value_type="q4_0")):
+        with pytest.raises(Unsupported, match="heads of 80: 32 do not divide") as caught:
+            llamacpp_memory(phi_2, demand)
+        assert caught.value.hint
+    assert llamacpp_memory(phi_2, Demand(2048, key_type="bf16")).known
+
+
 def test_a_type_that_no_cache_has() -> None:
     with pytest.raises(UnknownChoice) as caught:
         llamacpp_memory(SMOLLM2, Demand(512, key_type="q3_k"))
@@ -145,6 +154,7 @@ def test_more_weights_take_more(shape: ModelShape, context: int) -> None:
 def test_no_public_model_takes_less_for_more(known: Known, tmp_path: Path) -> None:
     """Contexts, also close to where llama.cpp's own answer falls by the logits; sequences; types of the cache."""
     shape = shape_of(known, tmp_path)
+    kinds = BITS if _takes_blocks(shape) else ("f16", "f32")
     crossing = 2 * shape.vocabulary
     least = 0.975 if known.name == "LFM2-1.2B-Q8_0" else 0.999
     contexts = sorted(
@@ -153,14 +163,20 @@ def test_no_public_model_takes_less_for_more(known: Known, tmp_path: Path) -> No
     within = [context for context in contexts if context <= shape.trained_context]
     for demand in (
         Demand(1),
-        Demand(1, key_type="q4_0", value_type="q4_0"),
+        Demand(1, key_type=kinds[0], value_type=kinds[0]),
         Demand(1, outputs=1),
         Demand(1, flash=False),
     ):
         _never_less((total(shape, replace(demand, context=context)) for context in within), least)
     for unified in (False, True):
         _never_less(total(shape, Demand(8192, count, unified)) for count in (1, 2, 3, 4, 8))
-    _never_less(total(shape, Demand(8192, key_type=kind, value_type=kind)) for kind in BITS)
+    _never_less(total(shape, Demand(8192, key_type=kind, value_type=kind)) for kind in kinds)
+
+
+def _takes_blocks(shape: ModelShape) -> bool:
+    """Whether llama.cpp takes a quantized cache for it."""
+    groups = [group for group in shape.cache or () if isinstance(group, AttentionLayers)]
+    return all(group.key_dim % 32 == 0 and group.value_dim % 32 == 0 for group in groups)
 
 
 def _never_less(totals: Iterable[int], least: float = 0.999) -> None:

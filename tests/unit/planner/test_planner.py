@@ -187,6 +187,7 @@ def _never_less(totals: Iterable[int], least: float = 0.999) -> None:
         assert more >= less * least
 
 
+@pytest.mark.slow  # of the long group: it runs alone, and a second process on a shared core would count here
 def test_a_plan_takes_less_than_ten_milliseconds(tmp_path: Path) -> None:
     """The slowest of ``benchmarks/plan_time.md``, with nothing remembered: processor time, the best of three."""
     for known in PUBLIC:

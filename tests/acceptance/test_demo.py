@@ -20,6 +20,8 @@ from tests.conftest import CACHE
 
 from ultralab.kernel.text import display_width
 
+pytestmark = pytest.mark.alone
+
 VARIANTS = ["Q4_1", "Q8_0", "Q5_1", "Q4_0", "MXFP4"]
 
 

@@ -21,8 +21,8 @@ from tests.hf_maker import hf_llama
 from ultralab.models.far.files import FIRST
 
 NOWHERE = "http://127.0.0.1:9"
-LARGE = gguf_bytes(small_keys(), [Tensor("token_embd.weight", (64, 40_000)), Tensor("blk.0.attn_q.weight", (64, 64))])
-HUGE = gguf_bytes(small_keys(), [Tensor("token_embd.weight", (64, 200_000)), Tensor("blk.0.attn_q.weight", (64, 64))])
+LARGE = gguf_bytes(small_keys(), [Tensor("blk.0.ffn_up.weight", (64, 40_000)), Tensor("blk.0.attn_q.weight", (64, 64))])
+HUGE = gguf_bytes(small_keys(), [Tensor("blk.0.ffn_up.weight", (64, 200_000)), Tensor("blk.0.attn_q.weight", (64, 64))])
 
 
 @dataclass

@@ -276,6 +276,7 @@ def test_the_guide_is_written_into_a_lab_and_keeps_what_its_owner_wrote(env: Map
     assert "iogpu.wired_limit_mb" in text
 
 
+@pytest.mark.alone
 def test_calibration_is_kept_and_used(env: Mapping[str, str], tmp_path: Path, smollm2: Path) -> None:
     home = tmp_path / "lab"
     assert ultralab("init", home, env=env).status == 0

@@ -19,6 +19,13 @@ FEW = tuple(
     known for known in MODELS if known.name.startswith(("odd-", "Llama-3.1-8B", "gemma-3-4b", "LFM2-1.2B", "Jamba"))
 )
 
+QUICK = (
+    "Llama-3.1-8B", "Llama-3.1-405B", "Qwen3-0.6B", "Qwen3-30B", "Mixtral-8x7B", "GLM-4.6", "gemma-2-9b", "gemma-3-4b",
+    "gpt-oss-20b", "DeepSeek-V2-Lite", "DeepSeek-V3", "Kimi-K2", "Qwen3-Next", "Mamba-2.8B", "Falcon-H1-0.5B", "LFM2-1.2B",
+    "Granite-4.0-H-Micro", "phi-4", "Llama-4-Scout", "Olmo", "MiniMax-M2", "odd-",
+)  # fmt: skip
+"""Names of models that are tried each time; the rest belongs to the long group."""
+
 # What the issue gives for orientation (MiB, micro-batch 512): context, KV type, flash attention; weights, KV, compute.
 POINTS = {
     "Llama-3.1-8B-Q8_0": (
@@ -43,7 +50,14 @@ def test_the_models_are_of_many_architectures() -> None:
     assert len({known.architecture for known in MODELS}) >= 12
 
 
-@pytest.mark.parametrize("known", MODELS, ids=lambda known: known.name)
+def _each() -> list[object]:
+    return [
+        pytest.param(known, id=known.name, marks=() if known.name.startswith(QUICK) else pytest.mark.slow)
+        for known in MODELS
+    ]
+
+
+@pytest.mark.parametrize("known", _each())
 def test_every_model_at_a_short_and_at_its_own_context(known: Known, tmp_path: Path) -> None:
     _agree(compared(known, (Demand(4096), Demand(300), *demands((_trained(known),), types_of(known))), tmp_path))
 

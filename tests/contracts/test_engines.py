@@ -16,6 +16,8 @@ from ultralab.memory import open_ledger
 from ultralab.models.bundles import from_path
 from ultralab.models.formats.gguf import FORMAT
 
+pytestmark = pytest.mark.alone
+
 OPTIONS = LoadOptions(context=1024, threads=1)  # one thread: two spin against each other on a busy machine
 
 

@@ -16,6 +16,7 @@ from ultralab.planner.mlx import mlx_cache, mlx_memory
 from ultralab.planner.types import Demand, ModelShape
 
 mx = pytest.importorskip("mlx.core")
+pytestmark = pytest.mark.slow  # a framework test: half a minute of random models
 
 BASE: Mapping[str, object] = {
     "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,

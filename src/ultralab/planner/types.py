@@ -67,10 +67,10 @@ class ModelShape:
     layer keeps of earlier tokens; layers that keep nothing, or use what another keeps, are in no group; None where the
     architecture is not known. ``unloaded_bytes``: of the weights, those that no engine loads to generate text (layers
     that predict several tokens at once). ``lookup_bytes``: of those loaded, tables that an engine keeps on the host.
-    ``features``: what a graph's buffers depend on, as ``planner.compute`` names it. ``active_parameters``: those that work
-    on one token, 0 where nothing is routed. ``blocks``: what each layer computes, in their order, as far as the header
-    tells; else empty. ``most_state``: where ``cache`` is None, the most elements of state that a layer might keep per
-    sequence, by the header's numbers. ``copied_bytes``: of the weights, those that llama.cpp loads twice.
+    ``active_parameters``: those that work on one token, 0 where nothing is routed. ``blocks``: what each layer computes,
+    in their order, as far as the header tells; else empty. ``most_state``: where ``cache`` is None, the most elements of
+    state that a layer might keep per sequence, by the header's numbers. ``copied_bytes``: of the weights, those that
+    llama.cpp loads twice.
     """
 
     architecture: str
@@ -90,7 +90,6 @@ class ModelShape:
     experts: Experts | None = None
     unloaded_bytes: int = 0
     lookup_bytes: int = 0
-    features: frozenset[str] = frozenset()
     active_parameters: int = 0
     blocks: tuple[Block, ...] = ()
     most_state: int = 0

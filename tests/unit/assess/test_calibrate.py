@@ -52,6 +52,7 @@ def ledger(tmp_path: Path, here: Machine) -> Ledger:
     return memory.open_ledger(tmp_path / "ledger", here.limit_bytes)
 
 
+@pytest.mark.alone
 def test_reading_is_short_and_possible_and_gives_its_memory_back(here: Machine, ledger: Ledger) -> None:
     found = measured_reading(dataclasses.replace(here, unified_memory=False), ledger)
     assert (found.by, found.basis) == ("cpu", BY_CPU)
@@ -220,6 +221,7 @@ def subject(smollm2: Path) -> Subject:
     return Subject(smollm2, "SmolLM2 135M", header.shape, header.quantization)
 
 
+@pytest.mark.alone
 def test_after_it_predictions_of_this_machine_come_true(
     tmp_path: Path, here: Machine, ledger: Ledger, subject: Subject
 ) -> None:
@@ -238,6 +240,7 @@ def test_after_it_predictions_of_this_machine_come_true(
     assert predicted[0].low <= together * predicted[0].value <= predicted[0].high
 
 
+@pytest.mark.alone
 def test_a_calibration_with_a_run(tmp_path: Path, here: Machine, ledger: Ledger, subject: Subject) -> None:
     runs = [(engine("llamacpp"), subject)]
     kept = calibrate(tmp_path, here, runs, ledger=ledger, log=tmp_path / "engine.log")

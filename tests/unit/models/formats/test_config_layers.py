@@ -197,13 +197,11 @@ def test_layers_are_told_apart_as_transformers_does(kind: str) -> None:
         assert states == kinds.count("linear_attention")
 
 
-@pytest.mark.parametrize("kind", DEFAULTS)
+@pytest.mark.parametrize("kind", sorted(set(DEFAULTS) - {"gemma3", "gemma4_text"}))  # these it keeps elsewhere
 def test_defaults_are_those_of_transformers(kind: str) -> None:
     pytest.importorskip("transformers")
-    from transformers import CONFIG_MAPPING, AutoConfig
+    from transformers import AutoConfig
 
-    if kind not in CONFIG_MAPPING or kind in {"gemma3", "gemma4_text"}:
-        pytest.skip("transformers nests them, keeps them per layer, or does not have it")
     theirs = AutoConfig.for_model(kind)
     different = {
         name: (value, getattr(theirs, name))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.assess.machines import MAC, PC
+from tests.machines import MAC, PC
 
 from ultralab import memory
 from ultralab.assess.calibration.calibrate import Kept, calibrate, of_this, path_of, read, read_with_warning, write

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.architectures.dense import LLAMA_31_8B, MODELS
 from tests.gguf_maker import small_model
-from tests.unit.assess.machines import PC
+from tests.machines import PC
 
 from ultralab.assess.data import to_data
 from ultralab.assess.exact import ExactAnswer

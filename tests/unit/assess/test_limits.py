@@ -6,7 +6,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.assess.machines import MAC, PC
+from tests.machines import MAC, PC
 
 from ultralab.assess.calibration.reading import BY_CPU, BY_GPU, Reading
 from ultralab.assess.checks import doctor_checks, judge_limit, judge_reading

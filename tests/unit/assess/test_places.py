@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 import pytest
-from tests.unit.assess.machines import MAC, PC
+from tests.machines import MAC, PC
 
 from ultralab.assess.memory_use import Holder, MemoryUse, largest_holders, memory_use, sentences
 from ultralab.assess.places import hardware_of, place, places, this_place

@@ -4,10 +4,11 @@ import dataclasses
 import sys
 
 import pytest
+from tests.machines import MAC
 
 from ultralab.kernel.checks import Finding
 from ultralab.kernel.units import GIB, MIB
-from ultralab.machine import Bandwidth, Machine
+from ultralab.machine import Bandwidth
 from ultralab.machine.checks import (
     doctor_checks,
     judge_chip,
@@ -21,23 +22,7 @@ from ultralab.machine.checks import (
     judge_wired_limit,
     selftest_checks,
 )
-from ultralab.machine.chips import nominal_bandwidth
 
-MAC = Machine(
-    chip="Apple M3 Ultra",
-    vendor="Apple",
-    architecture="arm64",
-    os_name="macOS",
-    os_version="26.5.1",
-    performance_cores=24,
-    efficiency_cores=8,
-    logical_cores=32,
-    memory_bytes=512 * GIB,
-    gpu_cores=80,
-    gpu_memory_limit_bytes=464 * GIB,
-    unified_memory=True,
-    bandwidth=nominal_bandwidth("Apple M3 Ultra", 80),
-)
 NEWER = dataclasses.replace(MAC, chip="Apple M9", bandwidth=Bandwidth(0.0, "unknown", ""))
 PC = dataclasses.replace(
     NEWER, chip="AMD EPYC", vendor="AMD", unified_memory=False, gpu_cores=0, gpu_memory_limit_bytes=0

@@ -4,25 +4,12 @@ import dataclasses
 import json
 
 import pytest
+from tests.machines import MAC as MACHINE
 
 from ultralab.kernel.units import GIB
-from ultralab.machine import Bandwidth, Machine, memory_limit
+from ultralab.machine import Bandwidth, memory_limit
 
-MAC = Machine(
-    chip="Apple M3 Ultra",
-    vendor="Apple",
-    architecture="arm64",
-    os_name="macOS",
-    os_version="26.5.1",
-    performance_cores=24,
-    efficiency_cores=8,
-    logical_cores=32,
-    memory_bytes=512 * GIB,
-    gpu_cores=80,
-    gpu_memory_limit_bytes=464 * GIB,
-    unified_memory=True,
-    bandwidth=Bandwidth(819e9, "table", "a page"),
-)
+MAC = dataclasses.replace(MACHINE, bandwidth=Bandwidth(819e9, "table", "a page"))
 
 
 def test_on_apple_silicon_the_gpu_limit_is_the_limit() -> None:

@@ -86,7 +86,11 @@ def _calibration(home: Path, machine: Machine) -> Finding:
     if warning:
         return Finding("warn", warning, "ultralab plan calibrate")
     if kept is None:
-        return Finding("pass", _("Not measured yet: predictions rest on published measurements of other machines."))
+        return Finding(
+            "skip",
+            _("Not measured yet: predictions rest on published measurements of other machines."),
+            "ultralab plan calibrate",
+        )
     detail = _("{count} measured speeds, {rate} read, of {date}").format(
         count=len(kept.samples), rate=format_rate(kept.reading.bytes_per_second), date=kept.made[:10]
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ultralab.assess.advice.types import Candidate, Means, Wish
     from ultralab.assess.calibration.engine_run import Subject
     from ultralab.assess.known.models import KnownModel
+    from ultralab.assess.types import Place
     from ultralab.engines.base import Engine
     from ultralab.models import ModelRecord
 
@@ -33,9 +34,8 @@ def advise(lab: Lab, ref: str, wish: Wish, machine: str) -> dict[str, Any]:
 
     name, candidates = _candidates(lab, ref)
     contexts = [one for one in CONTEXTS if one <= max(wish.context, _trained(candidates))]
-    found = advice.advise(
-        name, candidates, place(lab, machine), wish, means(lab, machine), contexts=contexts, measured=_losses(lab)
-    )
+    where = place(lab, machine)
+    found = advice.advise(name, candidates, where, wish, means(lab, where), contexts=contexts, measured=_losses(lab))
     return to_data(found)
 
 
@@ -44,7 +44,7 @@ def fits(lab: Lab, wish: Wish, machine: str) -> dict[str, Any]:
     from ultralab.assess.advice import fits as ranking
 
     where = place(lab, machine)
-    return ranking.to_data(ranking.fits(where, means(lab, machine), wish, measured=_losses(lab)), where, wish)
+    return ranking.to_data(ranking.fits(where, means(lab, where), wish, measured=_losses(lab)), where, wish)
 
 
 def write_guide(lab: Lab, wish: Wish, machine: str) -> tuple[str, ...]:
@@ -56,19 +56,20 @@ def write_guide(lab: Lab, wish: Wish, machine: str) -> tuple[str, ...]:
             _("There is no lab in {home} to write the guide to.").format(home=lab.home),
             hint=_("Make one: ultralab init {home} — or name another with --home.").format(home=quote(str(lab.home))),
         )
+    where = place(lab, machine)
     changed = guide.write_guide(
-        lab.home, place(lab, machine), means(lab, machine), lab.language, lab.author, clock.now().date().isoformat(),
+        lab.home, where, means(lab, where), lab.language, lab.author, clock.now().date().isoformat(),
         wish, measured=losses(lab),
     )  # fmt: skip
     lab.keep([lab.home / path for path in changed], "Update the guide to large models")
     return changed
 
 
-def means(lab: Lab, machine: str) -> Means:
+def means(lab: Lab, where: Place) -> Means:
     """The planner for a machine, as advice asks it."""
     from ultralab.assess.advice.means import means_of
 
-    return means_of(place(lab, machine), calibration(lab, machine)[0])
+    return means_of(where, calibration(lab, where.name)[0])
 
 
 def calibrate(lab: Lab, progress: Progress) -> dict[str, Any]:

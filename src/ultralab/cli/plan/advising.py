@@ -150,7 +150,8 @@ def _advice(console: Console, found: Mapping[str, Any]) -> None:
         console.print(Text(sentence, style="bold" if sentence == found["why"][0] else ""))
     for change in found["changes"]:
         console.print(f"· {change['sentence']}")
-    if found["machines"] and found["machines"] > 1:
+    told = any(change["kind"] == "machines" for change in found["changes"])  # for a better type than the smallest
+    if not told and found["machines"] and found["machines"] > 1:
         console.print(_("It would take {count} machines like this one.").format(count=found["machines"]))
 
 

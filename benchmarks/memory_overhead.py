@@ -18,7 +18,7 @@ import gguf
 import numpy as np
 
 from ultralab.engines import engine
-from ultralab.engines.base import LoadOptions
+from ultralab.engines.base import LoadOptions, ModelFile
 from ultralab.engines.host import Request, loaded
 from ultralab.machine import read_machine
 from ultralab.memory import open_ledger
@@ -53,7 +53,7 @@ def weigh(model: Path, context: int, folder: Path) -> tuple[int, int]:
     shape = FORMAT.read_header(from_path(model)).shape
     options = LoadOptions(context=context, threads=machine.performance_cores)
     ledger = open_ledger(folder, machine.limit_bytes)
-    with loaded(llamacpp, Request(model, model.stem, shape, options), ledger=ledger, log=folder / "log") as running:
+    with loaded(llamacpp, Request(ModelFile(model, model.stem, "gguf", shape), options), ledger=ledger, log=folder / "log") as running:
         running.client.generate([100] * 512, 4, seed=1)
         return llamacpp.plan(shape, options).total, running.footprint()
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from ultralab.engines.base import Endpoint, Engine, LoadOptions
+from ultralab.engines.base import Endpoint, Engine, LoadOptions, ModelFile
 from ultralab.engines.host import Loaded, Request, loaded
 from ultralab.kernel.errors import EngineDied, EngineFailed, OutOfMemory
 from ultralab.memory import Ledger, holders, open_ledger
@@ -38,13 +38,18 @@ class EngineCase:
     corrupt: bytes
 
     @property
+    def model(self) -> ModelFile:
+        """The model as engines are given it."""
+        return ModelFile(self.path, "the model", "gguf", self.shape)
+
+    @property
     def planned(self) -> int:
         """Bytes that loading the model reserves."""
         return self.engine.plan(self.shape, self.options).total
 
     def load(self, ledger: Ledger, log: Path, path: Path | None = None) -> AbstractContextManager[Loaded]:
         """Load the model (or another file in its place)."""
-        request = Request(path or self.path, "the model", self.shape, self.options)
+        request = Request(ModelFile(path or self.path, "the model", "gguf", self.shape), self.options)
         return loaded(self.engine, request, ledger=ledger, log=log)
 
 
@@ -84,8 +89,8 @@ class EngineSuite:
         assert {"chat", "completion", "scoring"} <= case.engine.capabilities
 
     def test_launching_is_pure(self, case: EngineCase) -> None:
-        first = case.engine.launch(case.path, case.options, "secret")
-        assert first == case.engine.launch(case.path, case.options, "secret")
+        first = case.engine.start(case.model, case.options, "secret")
+        assert first == case.engine.start(case.model, case.options, "secret")
         assert "secret" not in " ".join(first.argv)
 
     def test_the_secret_is_on_no_command_line_and_in_no_log(self, running: Loaded) -> None:

@@ -24,7 +24,7 @@ OWNER = """
 import json, sys, time
 from pathlib import Path
 from ultralab.engines import engine
-from ultralab.engines.base import LoadOptions
+from ultralab.engines.base import LoadOptions, ModelFile
 from ultralab.engines.host import Request, loaded
 from ultralab.memory import open_ledger
 from ultralab.models.bundles import from_path
@@ -32,7 +32,7 @@ from ultralab.models.formats.gguf import FORMAT
 
 name, model, folder = sys.argv[1:]
 shape = FORMAT.read_header(from_path(Path(model))).shape
-request = Request(Path(model), "the model", shape, LoadOptions(context=512, threads=1))
+request = Request(ModelFile(Path(model), "the model", "gguf", shape), LoadOptions(context=512, threads=1))
 ledger = open_ledger(Path(folder), 10**12)
 with loaded(engine(name), request, ledger=ledger, log=Path(folder) / "engine.log") as running:
     print(json.dumps([running.pid, running.child.guard.pid]), flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ultralab.app.lab import Lab
 from ultralab.app.models import header_of
 from ultralab.engines import engine, engine_plugins
-from ultralab.engines.base import LoadOptions
+from ultralab.engines.base import LoadOptions, ModelFile
 from ultralab.engines.host import Request, loaded
 from ultralab.kernel.checks import Check, Finding
 from ultralab.kernel.language import N_, _
@@ -45,7 +45,7 @@ def _try(lab: Lab | None, name: str) -> Finding:
     options = LoadOptions(context=1024, threads=lab.machine.performance_cores)
     planned = tried.plan(header.shape, options).total
     with tempfile.TemporaryDirectory() as folder:
-        request = Request(path, model.title, header.shape, options)
+        request = Request(ModelFile(path, model.title, model.format, header.shape), options)
         with loaded(tried, request, ledger=lab.ledger, log=Path(folder) / "engine.log") as running:
             # The engine gives no more context than the model was trained with.
             room = min(_LONGEST, model.context // 2 if model.context else _LONGEST)
@@ -54,7 +54,7 @@ def _try(lab: Lab | None, name: str) -> Finding:
             first = list(running.client.score(tokens[:16]))
             again = list(running.client.score(tokens[:16]))
             weight = running.footprint()
-        ended = not running.child.running()
+        ended = running.child is None or not running.child.running()
     off = weight / planned - 1
     detail = _("{name}: {speed:.0f} tok/s; {weight} held, {planned} planned ({off:+.1%})").format(
         name=name, speed=speed, weight=format_bytes(weight), planned=format_bytes(planned), off=off

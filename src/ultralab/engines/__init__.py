@@ -14,6 +14,7 @@ from ultralab.engines.base import (
     Generation,
     Launch,
     LoadOptions,
+    ModelFile,
     Timings,
     TokenScore,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Generation",
     "Launch",
     "LoadOptions",
+    "ModelFile",
     "Timings",
     "TokenScore",
     "engine",

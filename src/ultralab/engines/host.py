@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import IO
 
 from ultralab import machine, memory
-from ultralab.engines import events
-from ultralab.engines.base import Client, Endpoint, Engine, LoadOptions
-from ultralab.kernel.errors import EngineDied, EngineFailed, Unsupported
+from ultralab.engines import choice, events
+from ultralab.engines.base import Attachment, Client, Engine
+from ultralab.engines.options import LoadOptions
+from ultralab.engines.types import Endpoint, Launch, ModelFile
+from ultralab.kernel.errors import EngineDied, EngineFailed
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress, Step
 from ultralab.kernel.text import printable
 from ultralab.memory import Ledger
-from ultralab.planner.types import ModelShape
 from ultralab.system import clock, process
 
 LOAD_TIMEOUT_SECONDS = 1800.0  # the largest models come from a disk, not from memory
@@ -28,13 +29,17 @@ _LONGEST_LINE = 65_536  # bytes; what somebody pours out without a line's end is
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that answers. ``baseline`` is the process's footprint before the model was loaded, in bytes."""
+    """A model that answers. ``baseline`` is the process's footprint before the model was loaded, in bytes.
+
+    With a server that is not ours: ``attachment`` instead of ``child``, ``pid`` 0, ``baseline`` 0.
+    """
 
     engine: str
     version: str
     client: Client
     endpoint: Endpoint
-    child: process.Child
+    child: process.Child | None
+    attachment: Attachment | None
     pid: int
     baseline: int
     load_seconds: float
@@ -42,16 +47,16 @@ class Loaded:
 
     def footprint(self) -> int:
         """What the engine's process holds now, bytes (on a Mac the physical footprint, elsewhere resident memory)."""
+        if self.attachment is not None:
+            return self.attachment.footprint()
         return machine.footprint(self.pid)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A model file to load, its shape, and how."""
+    """A model to load, and how."""
 
-    path: Path
-    title: str
-    shape: ModelShape
+    model: ModelFile
     options: LoadOptions
 
 
@@ -64,53 +69,79 @@ def loaded(
     Inside the block an EngineFailed that was really the end of the process arrives as EngineDied.
     Raises Unsupported (the engine cannot run here or cannot do this), OutOfMemory, EngineFailed, EngineDied.
     """
-    require_ready(engine)
-    plan = engine.plan(request.shape, request.options)
+    choice.require(engine, request.model, request.options)
     secret = secrets.token_urlsafe(24)
-    launch = engine.launch(request.path, request.options, secret)
-    with memory.held(ledger, plan.total, request.title):
-        begun = clock.monotonic()
-        child = process.start_guarded(launch.argv, log=log, extra_environment=launch.environment)
+    start = engine.start(request.model, request.options, secret)
+    if isinstance(start, Launch):
+        plan = engine.plan(request.model.shape, request.options)
+        with memory.held(ledger, plan.total, request.model.title):
+            with _hosted(engine, request.model.title, start, secret, log, progress) as running:
+                yield running
+    else:
+        with _attached(engine, request.model.title, start, log, progress) as running:
+            yield running
+
+
+@contextmanager
+def _attached(engine: Engine, title: str, attachment: Attachment, log: Path, progress: Progress) -> Iterator[Loaded]:
+    begun = clock.monotonic()
+    try:
+        with progress.step(_("Loading {title}").format(title=title), 1.0) as step:
+            endpoint = attachment.open(step.advance)
+        client = engine.connect(endpoint)
         try:
-            with progress.step(_("Loading {title}").format(title=request.title), 1.0) as step:
-                started, ready = _await_ready(child, log, request.title, step)
-            identity = process.identify(started.pid)
-            endpoint = Endpoint(ready.url, secret)
-            client = engine.connect(endpoint)
-            running = Loaded(
+            yield Loaded(
                 engine=engine.name,
-                version=started.version,
+                version=attachment.version(),
                 client=client,
                 endpoint=endpoint,
-                child=child,
-                pid=started.pid,
-                baseline=started.footprint,
+                child=None,
+                attachment=attachment,
+                pid=0,
+                baseline=0,
                 load_seconds=clock.monotonic() - begun,
                 log=log,
             )
-            try:
-                yield running
-            except EngineFailed as error:
-                if child.wait(1.0) is None:
-                    raise
-                raise _died(child, log, request.title) from error
-            finally:
-                client.close()
-                child.end()
-                process.end_stray(identity)  # there is one only where somebody killed the guard
         finally:
-            child.end()
+            client.close()
+    finally:
+        attachment.close()
 
 
-def require_ready(engine: Engine) -> None:
-    """Raise Unsupported unless the engine can run on this machine."""
-    state = engine.availability()
-    if not state.ready:
-        raise Unsupported(
-            _("The engine {name} cannot run here: {reason}").format(name=engine.name, reason=state.reason),
-            hint=state.hint,
+@contextmanager
+def _hosted(engine: Engine, title: str, launch: Launch, secret: str, log: Path, progress: Progress) -> Iterator[Loaded]:
+    begun = clock.monotonic()
+    child = process.start_guarded(launch.argv, log=log, extra_environment=launch.environment)
+    try:
+        with progress.step(_("Loading {title}").format(title=title), 1.0) as step:
+            started, ready = _await_ready(child, log, title, step)
+        identity = process.identify(started.pid)
+        endpoint = Endpoint(ready.url, secret)
+        client = engine.connect(endpoint)
+        running = Loaded(
             engine=engine.name,
+            version=started.version,
+            client=client,
+            endpoint=endpoint,
+            child=child,
+            attachment=None,
+            pid=started.pid,
+            baseline=started.footprint,
+            load_seconds=clock.monotonic() - begun,
+            log=log,
         )
+        try:
+            yield running
+        except EngineFailed as error:
+            if child.wait(1.0) is None:
+                raise
+            raise _died(child, log, title) from error
+        finally:
+            client.close()
+            child.end()
+            process.end_stray(identity)  # there is one only where somebody killed the guard
+    finally:
+        child.end()
 
 
 def _await_ready(child: process.Child, log: Path, title: str, step: Step) -> tuple[events.Event, events.Event]:

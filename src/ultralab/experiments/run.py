@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
-from ultralab.engines import host
-from ultralab.engines.base import LoadOptions, TokenScore
+from ultralab.engines import choice, host
+from ultralab.engines.base import LoadOptions, ModelFile, TokenScore
 from ultralab.experiments import capsule
 from ultralab.experiments.bench import Bench, Result, Subject
 from ultralab.experiments.expect import expect
@@ -32,7 +32,7 @@ def run_experiment(file: SpecFile, subjects: Sequence[Subject], bench: Bench, pr
     A full disk, a mistake in the file and Ctrl-C stop at once, with what was measured recorded and the run marked.
     Raises what the engine raises, DiskFull, Interrupted, InvalidSpec.
     """
-    host.require_ready(bench.engine)
+    choice.require_ready(bench.engine)
     options = LoadOptions(
         file.spec.options.context, file.spec.options.threads or bench.machine.performance_cores, file.spec.seed
     )
@@ -132,7 +132,9 @@ def _measure_run(
     def record(name: str, value: float, step: int) -> None:
         capsule.append_reading(folder, name, value, step)
 
-    request = host.Request(made.path, f"{made.record.title} {subject.label}", made.shape, session.options)
+    request = host.Request(
+        ModelFile(made.path, f"{made.record.title} {subject.label}", made.record.format, made.shape), session.options
+    )
     with ExitStack() as stack:
         log = folder / "engine.log"
         stack.enter_context(bench.in_use(made.record))

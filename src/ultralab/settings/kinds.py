@@ -111,6 +111,14 @@ def _addresses(value: object) -> tuple[str, ...]:
     return _pairs(value, _ADDRESS)
 
 
+def _endpoints(value: object) -> tuple[str, ...]:
+    """``name=http://address``, each name once. No credentials in them: keys are secrets."""
+    found = _pairs(value, _ADDRESS)
+    if len({text.partition("=")[0] for text in found}) < len(found):
+        raise ValueError
+    return found
+
+
 def _pairs(value: object, form: re.Pattern[str]) -> tuple[str, ...]:
     found = [form.fullmatch(item) if isinstance(item, str) else None for item in _items(value)]
     if None in found or len(set(found)) < len(found):
@@ -170,6 +178,9 @@ FOLDERS: Final = Kind(
 )
 ADDRESSES: Final = Kind(
     N_('a list of sources with addresses, such as ["hf=https://hf-mirror.example"]'), _addresses, _names_from_text
+)
+ENDPOINTS: Final = Kind(
+    N_('a list of names with addresses, such as ["studio=http://127.0.0.1:1234/v1"]'), _endpoints, _names_from_text
 )
 
 

@@ -12,6 +12,7 @@ from ultralab.kernel.language import N_
 from ultralab.kernel.units import KIB
 from ultralab.settings.kinds import (
     ADDRESSES,
+    ENDPOINTS,
     FOLDERS,
     LIMITS,
     LINE,
@@ -59,6 +60,21 @@ class EngineSettings:
         whole(0, 1024, N_("a whole number from 0 to 1024")),
         0,
         N_("Processor threads of an engine; 0 means one per performance core."),
+    )
+    llama_server: str = _setting(
+        LINE,
+        "embedded",
+        N_("What runs llama.cpp: embedded, or the path or name of an installed llama-server that is preferred."),
+    )
+    torch_python: str = _setting(
+        LINE, "", N_("The Python interpreter that has PyTorch and transformers; empty means ultralab's own.")
+    )
+    ollama: str = _setting(LINE, "http://127.0.0.1:11434", N_("The address of the running Ollama."))
+    external: tuple[str, ...] = _setting(
+        ENDPOINTS, [], N_("Servers that speak OpenAI's dialect, each with a name; their keys are secrets.")
+    )
+    prompt_cache: int = _setting(
+        SIZE, "0B", N_("Space on the lab's disk for prompts that were read once; 0 keeps none.")
     )
 
 

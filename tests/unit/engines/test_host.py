@@ -15,7 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ultralab.engines import engine, events
-from ultralab.engines.base import Availability, Client, Endpoint, Launch, LoadOptions, Timings
+from ultralab.engines.base import (
+    Availability,
+    Client,
+    Endpoint,
+    Launch,
+    LoadOptions,
+    ModelFile,
+    Timings,
+)
 from ultralab.engines.checks import doctor_checks
 from ultralab.engines.events import Event, parse
 from ultralab.engines.host import Loaded, Request, loaded
@@ -85,7 +93,7 @@ class Scripted:
     def plan(self, shape: ModelShape, options: LoadOptions) -> MemoryPlan:
         return MemoryPlan(Amount(1), Amount(0), Amount(0), Amount(0))
 
-    def launch(self, model: Path, options: LoadOptions, secret: str) -> Launch:
+    def start(self, model: ModelFile, options: LoadOptions, secret: str) -> Launch:
         return Launch((sys.executable, "-u", "-c", self.program))
 
     def connect(self, endpoint: Endpoint) -> Client:
@@ -123,7 +131,7 @@ class Watcher:
 def attempt(program: str, folder: Path, watcher: Watcher | None = None) -> Loaded:
     """Load and leave again."""
     ledger = open_ledger(folder, 1)
-    request = Request(folder / "model", "the model", SHAPE, LoadOptions())
+    request = Request(ModelFile(folder / "model", "the model", "gguf", SHAPE), LoadOptions())
     try:
         with loaded(
             Scripted(program),  # type: ignore[arg-type]
@@ -153,7 +161,7 @@ SERVE = "print(json.dumps({'event': 'ready', 'url': 'http://127.0.0.1:9'}))\n"
 def test_stray_output_before_and_after_does_not_matter(noise: str, tmp_path: Path) -> None:
     done = tmp_path / "done"
     program = f"{READY}{noise}\n{SERVE}{noise}\nopen({str(done)!r}, 'w').write('all said'); time.sleep(60)"
-    ledger, request = open_ledger(tmp_path, 1), Request(tmp_path, "the model", SHAPE, LoadOptions())
+    ledger, request = open_ledger(tmp_path, 1), Request(ModelFile(tmp_path, "the model", "gguf", SHAPE), LoadOptions())
     with loaded(Scripted(program), request, ledger=ledger, log=tmp_path / "log") as running:  # type: ignore[arg-type]
         waiting: queue.Queue[None] = queue.Queue()
         for _ in range(1000):
@@ -199,7 +207,7 @@ def test_a_reason_is_passed_on_without_its_tricks(tmp_path: Path) -> None:
 
 def test_an_engine_that_cannot_run_here_starts_nothing(tmp_path: Path) -> None:
     ill = Scripted("pass", Availability("", "there is no GPU", "Buy one."))
-    request = Request(tmp_path, "the model", SHAPE, LoadOptions())
+    request = Request(ModelFile(tmp_path, "the model", "gguf", SHAPE), LoadOptions())
     with (
         pytest.raises(Unsupported) as caught,
         loaded(ill, request, ledger=open_ledger(tmp_path, 1), log=tmp_path / "log"),  # type: ignore[arg-type]
@@ -212,7 +220,7 @@ def test_an_engine_that_cannot_run_here_starts_nothing(tmp_path: Path) -> None:
 
 def test_a_dead_address_is_an_engine_that_does_not_answer(tmp_path: Path) -> None:
     def work() -> None:
-        request = Request(tmp_path, "the model", SHAPE, LoadOptions())
+        request = Request(ModelFile(tmp_path, "the model", "gguf", SHAPE), LoadOptions())
         with loaded(
             Scripted(f"{READY}{SERVE}time.sleep(60)"),  # type: ignore[arg-type]
             request,

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ultralab.engines.base import Endpoint, TokenScore
-from ultralab.engines.llamaserver import LlamaServerClient
+from ultralab.engines.clients.llamaserver import LlamaServerClient
 from ultralab.kernel.errors import EngineFailed
 
 TIMINGS = '{"cache_n": 0, "prompt_n": 1, "prompt_ms": 1, "predicted_n": 1, "predicted_ms": 1}'

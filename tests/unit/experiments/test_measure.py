@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.unit.experiments.bench_sample import SPEC, TEXT, Sample, shape
+from ultralab.engines.fake.child import favourite
 
 from ultralab import memory
 from ultralab.engines import engine
-from ultralab.engines.base import Generation, LoadOptions, Timings, TokenScore
-from ultralab.engines.fake_child import favourite
+from ultralab.engines.base import Generation, LoadOptions, ModelFile, Timings, TokenScore
 from ultralab.engines.host import Loaded, Request, loaded
 from ultralab.experiments.measure import Outcome, measure
 from ultralab.kernel.errors import EngineFailed, RequestError
@@ -28,7 +28,7 @@ def _loaded(folder: Path, context: int = 512) -> Iterator[Loaded]:
     model = folder / "model.gguf"
     model.write_text("GGUF")
     ledger = memory.open_ledger(folder / "state", 1_000_000_000)
-    request = Request(model, "Sample", shape(), LoadOptions(context, 1, 1))
+    request = Request(ModelFile(model, "Sample", "gguf", shape()), LoadOptions(context, 1, 1))
     with loaded(engine("fake"), request, ledger=ledger, log=folder / "engine.log") as running:
         yield running
 

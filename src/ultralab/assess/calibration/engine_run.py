@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from ultralab.assess.calibration.samples import sample_of
-from ultralab.engines.base import Client, Engine, Generation, LoadOptions
+from ultralab.engines.base import Client, Engine, Generation, LoadOptions, ModelFile
 from ultralab.engines.host import Request, loaded
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress
@@ -39,6 +39,7 @@ class Subject:
     title: str
     shape: ModelShape
     quantization: str
+    format: str = "gguf"
 
 
 def measure_engine(
@@ -51,7 +52,8 @@ def measure_engine(
     """
     trained = subject.shape.trained_context
     context = min(_CONTEXT, trained) if trained else _CONTEXT
-    request = Request(subject.path, subject.title, subject.shape, LoadOptions(context, hardware.cpu_cores, _SEED))
+    model = ModelFile(subject.path, subject.title, subject.format, subject.shape)
+    request = Request(model, LoadOptions(context, hardware.cpu_cores, _SEED))
     samples: list[Sample] = []
     with loaded(engine, request, ledger=ledger, log=log, progress=progress) as running:
         tokens = running.client.tokenize(_TEXT * 40)

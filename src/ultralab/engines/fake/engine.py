@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ultralab import __version__
-from ultralab.engines.base import Availability, Capability, Client, Endpoint, Launch, LoadOptions
+from ultralab.engines.options import LoadOptions, Takes, to_json
+from ultralab.engines.types import Availability, Capability, Endpoint, Launch, ModelFile, Refusal
 from ultralab.kernel.language import N_
 from ultralab.planner.types import Amount, MemoryPlan, ModelShape
+
+if TYPE_CHECKING:
+    from ultralab.engines.base import Client
+    from ultralab.settings.schema import EngineSettings
 
 _PROCESS_BYTES = 30_000_000  # an interpreter with a small HTTP server
 
@@ -23,12 +29,26 @@ class Fake:
     """The fake engine."""
 
     name = "fake"
+    title = "fake"
     formats: frozenset[str] = frozenset({"gguf"})
     capabilities: frozenset[Capability] = frozenset({"chat", "completion", "scoring"})
+    options: Mapping[str, Takes] = {
+        "context": Takes(N_("as given")),
+        "threads": Takes(N_("has no effect")),
+        "seed": Takes(N_("has no effect")),
+    }
+
+    def configured(self, settings: EngineSettings, which: str, secret: Callable[[str], str]) -> Fake:
+        """As it is."""
+        return self
 
     def availability(self) -> Availability:
         """Always there."""
         return Availability(f"fake {__version__}")
+
+    def refusal(self, model: ModelFile, options: LoadOptions) -> Refusal | None:
+        """Any file will do."""
+        return None
 
     def plan(self, shape: ModelShape, options: LoadOptions) -> MemoryPlan:
         """Only its own process: no weights are read."""
@@ -36,17 +56,17 @@ class Fake:
         nothing = Amount(0)
         return MemoryPlan(nothing, nothing, nothing, Amount(_PROCESS_BYTES, 0.25, basis), basis)
 
-    def launch(self, model: Path, options: LoadOptions, secret: str) -> Launch:
-        """Start ``engines.fake_child``."""
-        request = {"model": str(model), "context": options.context, "secret": secret}
+    def start(self, model: ModelFile, options: LoadOptions, secret: str) -> Launch:
+        """Start ``engines.fake.child``."""
+        request = {"model": str(model.path), "options": json.loads(to_json(options)), "secret": secret}
         return Launch(
-            argv=(sys.executable, "-m", "ultralab.engines.fake_child"),
+            argv=(sys.executable, "-m", "ultralab.engines.fake.child"),
             environment={"ULTRALAB_ENGINE_REQUEST": json.dumps(request)},
         )
 
     def connect(self, endpoint: Endpoint) -> Client:
         """It speaks llama.cpp's server dialect."""
-        from ultralab.engines.llamaserver import LlamaServerClient
+        from ultralab.engines.clients.llamaserver import LlamaServerClient
 
         return LlamaServerClient(endpoint)
 

@@ -52,12 +52,12 @@ def _parameters(xllamacpp: Any, request: dict[str, Any]) -> Any:
     parameters.port = 0
     parameters.api_keys = [request["secret"]]
     parameters.ui = False
-    parameters.n_ctx = request["context"]
+    parameters.n_ctx = request["options"]["context"]
     parameters.n_parallel = 1
-    parameters.sampling.seed = request["seed"]
-    if request["threads"]:
-        parameters.cpuparams.n_threads = request["threads"]
-        parameters.cpuparams_batch.n_threads = request["threads"]
+    parameters.sampling.seed = request["options"]["seed"]
+    if request["options"]["threads"]:
+        parameters.cpuparams.n_threads = request["options"]["threads"]
+        parameters.cpuparams_batch.n_threads = request["options"]["threads"]
     parameters.no_extra_bufts = True
     parameters.cache_ram_mib = 0
     parameters.fit_params = False

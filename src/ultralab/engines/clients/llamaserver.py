@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ultralab.engines.base import Endpoint, Generation, Timings, TokenScore
+from ultralab.engines.clients.unable import Unable
+from ultralab.engines.types import Endpoint, Generation, Timings, TokenScore
 from ultralab.kernel.errors import EngineFailed, FetchFailed
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
@@ -24,7 +25,7 @@ _FORCE = 100.0  # added to the wanted token's logit: it wins against any model's
 _SAME = 1e-4  # two readings of one log-probability; float32 noise is below
 
 
-class LlamaServerClient:
+class LlamaServerClient(Unable):
     """Talks to one llama.cpp server. Implements ``engines.base.Client``."""
 
     def __init__(self, endpoint: Endpoint) -> None:

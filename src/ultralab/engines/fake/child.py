@@ -60,7 +60,7 @@ def main() -> int:
     if reason := trouble.get("fail_load"):
         events.emit("failed", reason=str(reason))
         return 1
-    server = _Server(_State(int(request["context"]), str(request["secret"]), trouble))
+    server = _Server(_State(int(request["options"]["context"]), str(request["secret"]), trouble))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     events.emit("progress", share=0.5)
     events.emit("ready", url=f"http://127.0.0.1:{server.server_address[1]}")

@@ -1,0 +1,56 @@
+"""Which engine may load a model: refused before anything is started, with the engines that can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ultralab.engines.base import Engine
+from ultralab.engines.options import LoadOptions, not_taken, wrong
+from ultralab.engines.types import ModelFile, Refusal
+from ultralab.kernel.errors import Unsupported
+from ultralab.kernel.language import _
+
+
+def refusal(engine: Engine, model: ModelFile, options: LoadOptions) -> Refusal | None:
+    """Why an engine cannot load a model with these options; None: it can, as far as its header tells."""
+    if problem := wrong(options):
+        return problem
+    if engine.formats and model.format not in engine.formats:
+        return Refusal(
+            _("The engine {engine} cannot load the format {format}.").format(engine=engine.name, format=model.format)
+        )
+    return not_taken(engine.name, engine.options, options) or engine.refusal(model, options)
+
+
+def able(engines: Iterable[Engine], model: ModelFile, options: LoadOptions) -> tuple[Engine, ...]:
+    """The engines that are ready here and can load a model so, in the given order."""
+    return tuple(one for one in engines if one.availability().ready and refusal(one, model, options) is None)
+
+
+def require_ready(engine: Engine) -> None:
+    """Raise Unsupported unless the engine can run on this machine."""
+    state = engine.availability()
+    if not state.ready:
+        raise Unsupported(
+            _("The engine {name} cannot run here: {reason}").format(name=engine.name, reason=state.reason),
+            hint=state.hint,
+            engine=engine.name,
+        )
+
+
+def require(engine: Engine, model: ModelFile, options: LoadOptions, others: Iterable[Engine] = ()) -> None:
+    """Raise Unsupported unless the engine is ready and can load a model so; its hint names those of ``others`` that can."""
+    require_ready(engine)
+    problem = refusal(engine, model, options)
+    if problem is None:
+        return
+    names = [one.name for one in able((one for one in others if one.name != engine.name), model, options)]
+    hints = [problem.hint] if problem.hint else []
+    if names:
+        hints.append(_("Engines that can: {names}.").format(names=", ".join(names)))
+    raise Unsupported(
+        _("{title}: {reason}").format(title=model.title, reason=problem.reason),
+        hint=" ".join(hints),
+        engine=engine.name,
+        able=names,
+    )

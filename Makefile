@@ -5,7 +5,7 @@ ARGS =
 V = .venv/bin/
 SETUP = scripts/require_python.sh $(PYTHON) && $(PYTHON) scripts/setup.py
 
-.PHONY: help setup setup-dev compiled demo check fmt test test-long bench lock docs translations clean
+.PHONY: help setup setup-dev compiled demo check fmt test test-long torch-env bench lock docs translations clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -36,8 +36,12 @@ test: setup-dev compiled ## The tests (under 15 minutes on two cores; ARGS="test
 	@$(V)python -m pytest -m "not slow and not alone" -n 2 --dist loadfile $(ARGS) || [ $$? -eq 5 ]
 	@$(V)python -m pytest -m "alone and not slow" $(ARGS) || [ $$? -eq 5 ]
 
-test-long: setup-dev compiled ## Kill, soak and framework tests (under 40 minutes)
-	@$(V)python -m pytest -m slow $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "0 passed, 0 failed"; }
+test-long: setup-dev compiled torch-env ## Kill, soak and framework tests (under 40 minutes)
+	@$(V)python -m pytest -m "slow and not torch" $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "0 passed, 0 failed"; }
+	@.venv-torch/bin/python -m pytest -m torch $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "0 passed, 0 failed"; }
+
+torch-env: setup-dev ## Make .venv-torch: .venv and PyTorch, for the long tests
+	@$(V)python scripts/torch_env.py
 
 bench: setup-dev compiled ## Measure start-up, jobs and the library against their limits (six minutes)
 	@$(V)python benchmarks/startup.py
@@ -62,5 +66,5 @@ translations: setup-dev ## Collect new sentences into the catalogues and compile
 	$(V)python scripts/build_translations.py
 
 clean: ## Remove what was made: environment, caches, the demo's lab stays
-	rm -rf .venv .setup dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-torch .setup dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

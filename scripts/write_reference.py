@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ultralab.cli.main import cli
+from ultralab.engines import engine
+from ultralab.engines.options import OPTIONS
 from ultralab.jobs.states import EVENTS, GUARDS, STATES, TRANSITIONS
 from ultralab.kernel.plugins import GROUPS
 from ultralab.settings import describe
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = ROOT / "docs" / "reference"
+ENGINES: Final = ("llamacpp", "mlx", "torch", "ollama", "external", "fake")
 NOTE: Final = "<!-- Written by `make docs` from the code: do not edit. -->"
 
 
@@ -38,6 +41,7 @@ def pages() -> dict[str, str]:
         "environment.md": environment_page(),
         "extensions.md": extensions_page(),
         "jobs.md": jobs_page(),
+        "engines.md": engines_page(),
     }
 
 
@@ -171,6 +175,26 @@ def jobs_page() -> str:
     )
     body = ["## States", states, "## Events", events, "## Transitions", steps]
     return page("States of a job", introduction, body)
+
+
+def engines_page() -> str:
+    """Every engine of ours: what it loads and can do, and each option that it takes, with what it makes of it."""
+    body: list[str] = []
+    for name in ENGINES:
+        one = engine(name)
+        loads = ", ".join(sorted(one.formats)) or "what its server has"
+        body.append(f"## {name}")
+        body.append(f"{one.title}. Loads: {loads}. Can: {', '.join(sorted(one.capabilities))}.")
+        rows = [
+            (f"`{key}`", OPTIONS[key].meaning, ", ".join(map(str, takes.among)) or OPTIONS[key].takes, takes.note)
+            for key, takes in one.options.items()
+        ]
+        body.append(table(("option", "meaning", "takes", "here"), rows))
+    introduction = (
+        "An option that an engine does not take is refused before anything is started. `ultralab engines list --options` "
+        "shows this table for the engines that are installed, those of other packages included."
+    )
+    return page("Engines and their options", introduction, body)
 
 
 def differences(wanted: dict[str, str]) -> list[str]:

@@ -233,7 +233,11 @@ def test_the_engine_is_killed_in_the_middle(lab: Path, spec: Path) -> None:
     _lengthen(spec)
     process = start("run", spec, "--home", lab, "--quiet")
     wait_until(lambda: scoring(lab))
-    (engine,) = [one for one in engines_below(process.pid) if not one.children() and "fake_child" in str(one.cmdline())]
+    (engine,) = [
+        one
+        for one in engines_below(process.pid)
+        if not one.children() and "engines.serving.child" in str(one.cmdline())
+    ]
     engine.kill()
     done = finish(process)
     _says(done, 1, r"The engine's process for tiny F32 ended unexpectedly \(killed by signal 9\)\.")
@@ -249,7 +253,7 @@ def test_a_variant_is_not_said_to_agree_with_a_reference_that_failed(lab: Path, 
     process = start("run", spec, "--home", lab, "--quiet")
     wait_until(lambda: scoring(lab))
     for engine in engines_below(process.pid):
-        if "fake_child" in str(engine.cmdline()) and not engine.children():
+        if "engines.serving.child" in str(engine.cmdline()) and not engine.children():
             engine.kill()
     finish(process)
     shown = ultralab("experiments", "show", "last", "--home", lab, "--json").data

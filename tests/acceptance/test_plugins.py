@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -80,6 +81,26 @@ def test_every_kind_of_extension_is_found_beside_the_built_in_ones(site: Path) -
     assert after == {
         group: {**builtin, ADDED[group]: ["ultralab-example", "0.1.0"]} for group, builtin in before.items()
     }
+
+
+@pytest.mark.alone
+def test_its_engine_keeps_the_promises_of_the_built_in_ones(site: Path, tmp_path: Path) -> None:
+    """As its author would: the conformance suite, run on the installed package."""
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    report = tmp_path / "report.xml"
+    suite = [str(EXAMPLE / "engine_contract.py"), "-p", "no:cacheprovider", f"--junitxml={report}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *suite],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    totals = ET.parse(report).getroot()[0].attrib
+    assert int(totals["tests"]) >= 40
+    assert (totals["failures"], totals["errors"], totals["skipped"]) == ("0", "0", "0")
 
 
 def test_every_kind_of_extension_can_be_used(site: Path) -> None:

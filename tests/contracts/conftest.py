@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contracts.engine_suite")
+pytest.register_assert_rewrite("tests.contracts.engine_suite", "tests.contracts.suite")

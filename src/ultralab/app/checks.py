@@ -6,9 +6,10 @@ from pathlib import Path
 
 from ultralab.app.lab import machine_ledger, open_lab
 from ultralab.kernel.checks import Check, Finding
+from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.language import N_, _
 from ultralab.memory import Ledger
-from ultralab.settings import is_lab
+from ultralab.settings import Settings, is_lab, load
 
 
 def doctor_checks(home: Path) -> tuple[Check, ...]:
@@ -23,8 +24,21 @@ def doctor_checks(home: Path) -> tuple[Check, ...]:
         return machine_ledger(read_machine(measure=False), 0)
 
     plans = planning.doctor_checks(home if is_lab(home) else None, lambda: read_machine(measure=False))
-    general = (*machine.doctor_checks(), *memory.doctor_checks(ledger), *plans, *engines.doctor_checks())
+    general = (
+        *machine.doctor_checks(),
+        *memory.doctor_checks(ledger),
+        *plans,
+        *engines.doctor_checks(_default_engine(home)),
+    )
     return (*general, *(_lab_checks(home) if is_lab(home) else (_no_lab(home),)))
+
+
+def _default_engine(home: Path) -> str:
+    """The setting of the lab, where there is one that can be read."""
+    try:
+        return (load(home) if is_lab(home) else Settings()).engines.default
+    except UltralabError:  # which has a check of its own
+        return Settings().engines.default
 
 
 def _no_lab(home: Path) -> Check:
@@ -71,5 +85,5 @@ def selftest_checks(home: Path) -> tuple[Check, ...]:
         *exact.selftest_checks(),
         *job_checks(),
         *model_checks(lab),
-        *engine_checks(lab),
+        *engine_checks(lab, home),
     )

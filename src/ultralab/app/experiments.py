@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ultralab.app import models as model_verbs
+from ultralab.app.engines import configured
 from ultralab.app.lab import Lab
 from ultralab.engines import engine, engine_plugins
 from ultralab.kernel import plugins
@@ -65,7 +66,7 @@ def run(lab: Lab, path: Path, progress: Progress, announce: Announce = lambda _e
         home=lab.home,
         machine=lab.machine,
         ledger=lab.ledger,
-        engine=engine(file.spec.engine),
+        engine=configured(lab, file.spec.engine),
         author=lab.author,
         language=lab.language,
         keep=lab.keep,
@@ -108,7 +109,9 @@ def memory_needed(lab: Lab, file: SpecFile) -> int:
     _require_sense(file, record, header)
     shapes = [header.shape, *(_planned_shape(file, path, number) for number in range(len(file.spec.variants)))]
     options = LoadOptions(context=file.spec.options.context, threads=file.spec.options.threads)
-    loaded = max(expect(shape, engine(file.spec.engine), options, lab.machine).memory_bytes for shape in shapes)
+    loaded = max(
+        expect(shape, configured(lab, file.spec.engine), options, lab.machine).memory_bytes for shape in shapes
+    )
     making = models.quantization_memory(path) if file.spec.variants else 0
     return max(loaded, making)
 

@@ -105,6 +105,9 @@ class Client(Protocol):
 class Attachment(Protocol):
     """A model in a server that is not ours: no process is started, no memory of ours is taken."""
 
+    def models(self) -> tuple[str, ...]:
+        """The names of the models that the server has; nothing is loaded for that. Raises EngineFailed."""
+
     def open(self, advance: Advance) -> Endpoint:
         """Make the server ready for the model (register it, load it). Raises EngineFailed, NotFound."""
 
@@ -128,7 +131,7 @@ class Engine(Protocol):
     options: Mapping[str, Takes]
 
     def configured(self, settings: EngineSettings, which: str, secret: Callable[[str], str]) -> Engine:
-        """This engine as the settings want it. ``which``: what follows the colon in ``external:studio``, else empty.
+        """The engine as the settings want it. ``which``: what follows the colon in ``external:studio``, else empty.
 
         ``secret`` reads one from the store, empty where there is none. Raises UnknownChoice (no such ``which``).
         """

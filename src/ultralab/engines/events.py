@@ -4,7 +4,7 @@
 
     {"event": "started", "pid": N, "version": "…", "footprint": BYTES}   before anything heavy: the process alone
     {"event": "progress", "share": 0.0–1.0}            while loading, any number of times
-    {"event": "ready", "url": "http://127.0.0.1:PORT"} it answers
+    {"event": "ready", "url": "http://127.0.0.1:PORT"} it answers; "version" here is the better one, where both have it
     {"event": "failed", "reason": "…"}                 it could not load; the process ends
 
 A line that is not such an object is somebody's stray output and is passed over.
@@ -45,7 +45,7 @@ def parse(line: bytes) -> Event | None:
             pid=int(found.get("pid", 0)),
             version=str(found.get("version", "")),
             footprint=int(found.get("footprint", 0)),
-            share=float(found.get("share", 0)),
+            share=min(1.0, max(0.0, float(found.get("share", 0)))),  # not a number counts as 0
             url=str(found.get("url", "")),
             reason=str(found.get("reason", "")),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from ultralab.planner.types import ModelShape
 
@@ -42,13 +42,17 @@ class Refusal:
 class ModelFile:
     """A model to load: the file or folder, its name for people, its format, and what its header says.
 
-    ``path`` is empty, and the shape's numbers are zeros, where the model lies with another server, under ``title``.
+    ``path`` is empty, and the shape ``NO_SHAPE``, where the model lies with another server, under ``title``.
     """
 
     path: Path
     title: str
     format: str
     shape: ModelShape
+
+
+NO_SHAPE: Final = ModelShape("", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+"""The shape of a model whose header lies with another server."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from ultralab.machine import cgroups
 
 _RUSAGE_INFO_V4: Final = 4
@@ -43,16 +41,18 @@ def footprint(pid: int) -> int:
     platform: str = sys.platform
     if platform == "darwin":
         return _physical_footprint(pid)
+    if platform != "linux":
+        return _resident(pid)
     try:
-        if platform == "linux":
-            return parse_statm(Path(f"/proc/{pid}/statm").read_text(), os.sysconf("SC_PAGE_SIZE"))
-        return int(psutil.Process(pid).memory_info().rss)
-    except (OSError, psutil.Error):
+        return parse_statm(Path(f"/proc/{pid}/statm").read_text(), os.sysconf("SC_PAGE_SIZE"))
+    except OSError:
         return 0
 
 
 def available_memory() -> int:
     """Bytes that can be taken now without pushing anything else out, within a container's limit if there is one."""
+    import psutil  # not above: every engine's process imports this module
+
     free = int(psutil.virtual_memory().available)
     platform: str = sys.platform
     if platform != "linux":
@@ -64,6 +64,15 @@ def parse_statm(text: str, page_bytes: int) -> int:
     """Resident bytes from ``/proc/<pid>/statm`` (proc(5): the second field, in pages)."""
     fields = text.split()
     return int(fields[1]) * page_bytes if len(fields) > 1 else 0
+
+
+def _resident(pid: int) -> int:
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except (OSError, psutil.Error):
+        return 0
 
 
 def _physical_footprint(pid: int) -> int:

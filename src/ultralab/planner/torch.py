@@ -35,15 +35,16 @@ _PROCESS: Final = 600_000_000
 _PER_VOCABULARY_ENTRY: Final = 400
 
 
-def torch_memory(shape: ModelShape, demand: Demand, *, element: int = 2) -> MemoryPlan:
+def torch_memory(shape: ModelShape, demand: Demand, *, element: int = 2, chunk: int = 0) -> MemoryPlan:
     """What transformers holds in all. ``element``: bytes per activation (2 for bfloat16 and float16, 4 for float32).
 
+    ``chunk``: tokens of a prompt that are read at once, one sequence after the other; 0 for all of all sequences.
     Raises UnknownChoice for a cache type that transformers does not have.
     """
     return MemoryPlan(
         weights=Amount(shape.weight_bytes - shape.unloaded_bytes, 0.0, _WEIGHTS),
         kv_cache=torch_cache(shape, demand, element=element),
-        compute=_compute(shape, demand, element),
+        compute=_compute(shape, demand, element, chunk),
         overhead=Amount(_PROCESS + _PER_VOCABULARY_ENTRY * shape.vocabulary, 0.6, _OVERHEAD),
     )
 
@@ -88,11 +89,12 @@ def _group_bytes(group: CacheLayers, demand: Demand, element: int, bits: int) ->
     return int(group.count * per_token * (tokens * packed + newest * element))
 
 
-def _compute(shape: ModelShape, demand: Demand, element: int) -> Amount:
-    """One layer's activations for the whole prompt; scores, which PyTorch's attention on a Mac writes down; the last
+def _compute(shape: ModelShape, demand: Demand, element: int, chunk: int) -> Amount:
+    """One layer's activations for what is read at once; scores, which PyTorch's attention on a Mac writes down; the last
     position's logits (``logits_to_keep`` 1); and what growing a cache by concatenation holds twice.
     """
-    rows = _tokens(demand)
+    every = _tokens(demand)
+    rows = min(every, chunk) if chunk else every
     groups = shape.cache or (
         AttentionLayers(shape.layers, shape.heads, shape.kv_heads, shape.key_dim, shape.value_dim),
     )
@@ -102,7 +104,7 @@ def _compute(shape: ModelShape, demand: Demand, element: int) -> Amount:
     shared = 3 * experts.shared_feed_forward if experts else 0
     forward = rows * element * max(3 * shape.feed_forward, routed + shared)
     held = sum(_view(group, demand, element) for group in groups)
-    growing = max((2 * _plain(group, rows, element) for group in groups), default=0)
+    growing = max((2 * _plain(group, every, element) for group in groups), default=0)
     logits = demand.sequences * shape.vocabulary * (element + _STATE)
     size = rows * element * 4 * shape.embedding + max(attention, forward) + held + growing + logits
     return Amount(size, 0.6, _COMPUTE, known=shape.cache is not None)
@@ -113,7 +115,8 @@ def _attention(group: CacheLayers, demand: Demand, rows: int, element: int) -> i
         return rows * 4 * group.inner * _STATE
     width = group.key_dim if not group.latent else group.latent
     projected = rows * element * (3 * group.heads * width + 2 * group.kv_heads * (group.key_dim + group.value_dim))
-    return projected + group.heads * rows * demand.context * element + demand.context**2 * element
+    mask = min(rows, demand.context) * demand.context * element
+    return projected + group.heads * rows * demand.context * element + mask
 
 
 def _plain(group: CacheLayers, rows: int, element: int) -> int:

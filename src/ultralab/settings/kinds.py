@@ -13,6 +13,7 @@ from ultralab.kernel.units import parse_bytes
 Value = str | int | bool | tuple[str, ...]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*\Z")
+_ENGINE = re.compile(r"[a-z0-9][a-z0-9._-]*(:[a-z0-9][a-z0-9._-]*)?")
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]*)=(/.*)")
 _ADDRESS = re.compile(r"([a-z0-9][a-z0-9._-]*)=(https?://[^\s@]+)")
@@ -56,6 +57,13 @@ def _line(value: object) -> str:
 
 def _name(value: object) -> str:
     if not isinstance(value, str) or not _NAME.match(value):
+        raise ValueError
+    return value
+
+
+def _engine(value: object) -> str:
+    """A name, or ``external:`` and the name of an address."""
+    if not isinstance(value, str) or not _ENGINE.fullmatch(value):
         raise ValueError
     return value
 
@@ -166,6 +174,7 @@ def choice(*allowed: str) -> Kind:
 TRUTH: Final = Kind(N_("true or false"), _truth, _truth_from_text)
 LINE: Final = Kind(N_("text on one line"), _line, str)
 NAME: Final = Kind(N_("a name in lower case"), _name, str.strip)
+ENGINE: Final = Kind(N_("an engine, such as llamacpp or external:studio"), _engine, str.strip)
 SIZE: Final = Kind(N_('a size such as "2GiB", or bytes as a whole number'), _size, _size_from_text)
 
 WINDOW: Final = Kind(N_('a time of the day from and to, such as "22:00-07:00"'), _window, str.strip)

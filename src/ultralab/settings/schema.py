@@ -13,6 +13,7 @@ from ultralab.kernel.units import KIB
 from ultralab.settings.kinds import (
     ADDRESSES,
     ENDPOINTS,
+    ENGINE,
     FOLDERS,
     LIMITS,
     LINE,
@@ -50,7 +51,7 @@ class GitSettings:
 class EngineSettings:
     """``[engines]``. ``context`` in tokens; ``threads`` 0 means one per performance core."""
 
-    default: str = _setting(NAME, "llamacpp", N_("The engine that runs a model where nothing else is asked for."))
+    default: str = _setting(ENGINE, "llamacpp", N_("The engine that runs a model where nothing else is asked for."))
     context: int = _setting(
         whole(256, 10_000_000, N_("a whole number of tokens, at least 256")),
         2048,

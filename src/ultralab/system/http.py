@@ -15,6 +15,7 @@ import truststore
 from ultralab import __version__
 from ultralab.kernel.errors import FetchFailed
 from ultralab.kernel.language import _
+from ultralab.system import addresses
 
 _AGENT: Final = {"User-Agent": f"ultralab/{__version__}"}
 
@@ -41,6 +42,22 @@ def loopback_client(base_url: str, secret: str = "", read_timeout: float = 600) 
         headers=headers,
         trust_env=False,
         timeout=httpx.Timeout(10, read=read_timeout),
+    )
+
+
+def server_client(base_url: str, secret: str = "", *, timeout: float = 0, read_timeout: float = 1800) -> httpx.Client:
+    """A client for a model server, with a bearer secret if one is given. Redirects are not followed.
+
+    On this machine or in the own network never through a proxy; elsewhere with the system's certificates and the user's
+    proxies. Connecting is quick or fails (5 s); ``read_timeout`` seconds without a byte are a long prompt being read.
+    ``timeout`` is for each of these, where it is given.
+    """
+    return httpx.Client(
+        base_url=base_url,
+        headers={**_AGENT, **({"Authorization": f"Bearer {secret}"} if secret else {})},
+        trust_env=not addresses.is_near(base_url),
+        verify=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if base_url.startswith("https:") else False,
+        timeout=httpx.Timeout(timeout) if timeout else httpx.Timeout(60, connect=5, read=read_timeout),
     )
 
 

@@ -122,6 +122,23 @@ def copy_shared(source: Path, target: Path) -> bool:
         return _clone(source, target) or _reflink(source, target)
 
 
+def second_name(source: Path, target: Path, ways: Sequence[Way] = WAYS) -> Way | None:
+    """Make ``target``, which is not there yet, share the bytes of ``source``; how, None (nothing made) where no way leads.
+
+    A clone can be read by those who can read the source. Raises NotFound, FileAccess (the target's folder, or it is there).
+    """
+    with files.explained(source):
+        real = source.resolve(strict=True)
+        mode = stat.S_IMODE(real.stat().st_mode)
+    with files.explained(target):
+        for way in ways:
+            if _MAKERS[way](real, target):
+                if way == "reflink":
+                    target.chmod(mode)
+                return way
+    return None
+
+
 def same_bytes(first: Path, second: Path) -> bool:
     """Whether two files are already stored once: the same file, or clones that nobody has written to since.
 

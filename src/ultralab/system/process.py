@@ -22,6 +22,7 @@ from ultralab.system.identity import ProcessId, alive, identify
 from ultralab.system.proctable import MARK, mark_of, of_this_boot
 
 __all__ = [
+    "LOG_LIMIT",
     "Answer",
     "Child",
     "ProcessId",
@@ -41,6 +42,9 @@ __all__ = [
 ]
 
 _GUARD = Path(__file__).with_name("guard.py")
+LOG_LIMIT = 16 * 1024 * 1024
+"""Bytes that the log of a guarded child may take."""
+
 _STRAY_SECONDS = 5.0
 _OPEN_FILES = 65_536
 _ABANDON_SECONDS = 5.0
@@ -151,27 +155,35 @@ class Child:
             return None
 
     def end(self, patience: float = 5) -> None:
-        """End the child and everything it started, gently first, and wait until it is gone. Idempotent."""
-        if not self.leash.closed:
+        """End the child and everything it started, and wait until it is gone. Idempotent, and free of threads' quarrels.
+
+        It gets SIGTERM, and SIGKILL after ``patience`` seconds. The first call's patience counts.
+        """
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed before
+            self.leash.write(f"{patience}\n".encode())
+        with contextlib.suppress(OSError):
             self.leash.close()
         if self.wait(patience + 5) is None:  # the guard itself is stuck: it has nothing to lose
             self.guard.kill()
             self.guard.wait()
 
 
-def start_guarded(argv: Sequence[str], *, log: Path, extra_environment: Mapping[str, str] | None = None) -> Child:
+def start_guarded(
+    argv: Sequence[str], *, log: Path, extra_environment: Mapping[str, str] | None = None, log_limit: int = LOG_LIMIT
+) -> Child:
     """Start ``argv`` in a process group of its own, behind a small guard that outlives this process.
 
     The guard holds the reading end of a pipe whose writing end only this process has. When this process ends,
-    even by ``kill -9``, the pipe closes and the guard ends the whole group: SIGTERM, then SIGKILL after 5 s.
-    Standard error goes to ``log``; standard output is ``Child.events``; a signal to our terminal does not reach it.
+    even by ``kill -9``, the pipe closes and the guard ends the whole group: SIGTERM, then SIGKILL after 1 s.
+    Standard error is added to ``log``, which keeps its beginning and its newest part once it would grow over
+    ``log_limit`` bytes; standard output is ``Child.events``; a signal to our terminal does not reach it.
     Raises FileAccess, DiskFull (the log).
     """
     with files.explained(log):
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as log_stream:
+        with log.open("a+b") as log_stream:
             guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_GUARD), *argv],
+                [sys.executable, "-I", "-S", str(_GUARD), str(log_limit), *argv],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log_stream,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import queue
-import sys
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,27 +12,15 @@ from typing import Self
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.engines.scripted_engine import READY, SERVE, Scripted, running
 
 from ultralab.engines import engine, events
-from ultralab.engines.base import (
-    Availability,
-    Client,
-    Endpoint,
-    Launch,
-    LoadOptions,
-    ModelFile,
-    Timings,
-)
+from ultralab.engines.base import Availability, Timings
 from ultralab.engines.checks import doctor_checks
 from ultralab.engines.events import Event, parse
-from ultralab.engines.host import Loaded, Request, loaded
 from ultralab.kernel.errors import EngineDied, EngineFailed, UnknownChoice, Unsupported
 from ultralab.kernel.progress import Unit
-from ultralab.memory import holders, open_ledger
-from ultralab.planner.types import Amount, MemoryPlan, ModelShape
 from ultralab.system.process import identify
-
-SHAPE = ModelShape("none", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +30,8 @@ SHAPE = ModelShape("none", 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
         (b'{"event": "progress", "share": 1}\r\n', Event("progress", share=1.0)),
         (b'{"event": "ready", "url": "http://127.0.0.1:1", "more": []}', Event("ready", url="http://127.0.0.1:1")),
         (b'{"event": "failed", "reason": "\\u4e0d"}', Event("failed", reason="不")),
+        (b'{"event": "progress", "share": Infinity}', Event("progress", share=1.0)),
+        (b'{"event": "progress", "share": NaN}', Event("progress", share=0.0)),
         (b"", None),
         (b"loading...", None),
         (b"\xff\xfe\x00", None),
@@ -77,29 +66,6 @@ def test_what_is_said_is_heard(share: float, reason: str) -> None:
     assert parse(second.encode()) == Event("failed", reason=reason)
 
 
-@dataclass(frozen=True)
-class Scripted:
-    """An engine whose process is a small Python program; nothing is ever asked of it."""
-
-    program: str
-    state: Availability = field(default=Availability("scripted 1"))
-    name: str = "scripted"
-    formats: frozenset[str] = frozenset()
-    capabilities: frozenset[str] = frozenset()
-
-    def availability(self) -> Availability:
-        return self.state
-
-    def plan(self, shape: ModelShape, options: LoadOptions) -> MemoryPlan:
-        return MemoryPlan(Amount(1), Amount(0), Amount(0), Amount(0))
-
-    def start(self, model: ModelFile, options: LoadOptions, secret: str) -> Launch:
-        return Launch((sys.executable, "-u", "-c", self.program))
-
-    def connect(self, endpoint: Endpoint) -> Client:
-        return engine("fake").connect(endpoint)
-
-
 @dataclass
 class Watcher:
     """Collects what a step tells."""
@@ -128,25 +94,10 @@ class Watcher:
         pass
 
 
-def attempt(program: str, folder: Path, watcher: Watcher | None = None) -> Loaded:
+def attempt(program: str, folder: Path, watcher: Watcher | None = None) -> None:
     """Load and leave again."""
-    ledger = open_ledger(folder, 1)
-    request = Request(ModelFile(folder / "model", "the model", "gguf", SHAPE), LoadOptions())
-    try:
-        with loaded(
-            Scripted(program),  # type: ignore[arg-type]
-            request,
-            ledger=ledger,
-            log=folder / "engine.log",
-            progress=watcher or Watcher(),
-        ) as running:
-            return running
-    finally:
-        assert holders(ledger) == ()
-
-
-READY = "import json, os, sys, time\nprint(json.dumps({'event': 'started', 'pid': os.getpid(), 'footprint': 1}))\n"
-SERVE = "print(json.dumps({'event': 'ready', 'url': 'http://127.0.0.1:9'}))\n"
+    with running(Scripted(program), folder, progress=watcher or Watcher()):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -161,8 +112,7 @@ SERVE = "print(json.dumps({'event': 'ready', 'url': 'http://127.0.0.1:9'}))\n"
 def test_stray_output_before_and_after_does_not_matter(noise: str, tmp_path: Path) -> None:
     done = tmp_path / "done"
     program = f"{READY}{noise}\n{SERVE}{noise}\nopen({str(done)!r}, 'w').write('all said'); time.sleep(60)"
-    ledger, request = open_ledger(tmp_path, 1), Request(ModelFile(tmp_path, "the model", "gguf", SHAPE), LoadOptions())
-    with loaded(Scripted(program), request, ledger=ledger, log=tmp_path / "log") as running:  # type: ignore[arg-type]
+    with running(Scripted(program), tmp_path) as model:
         waiting: queue.Queue[None] = queue.Queue()
         for _ in range(1000):
             if done.exists() and done.read_text():
@@ -170,7 +120,7 @@ def test_stray_output_before_and_after_does_not_matter(noise: str, tmp_path: Pat
             with pytest.raises(queue.Empty):
                 waiting.get(timeout=0.01)
         assert done.read_text() == "all said"  # nobody's pipe was full
-    assert identify(running.pid) is None
+    assert identify(model.pid) is None
 
 
 def test_progress_reaches_the_watcher_and_never_goes_back(tmp_path: Path) -> None:
@@ -207,29 +157,19 @@ def test_a_reason_is_passed_on_without_its_tricks(tmp_path: Path) -> None:
 
 def test_an_engine_that_cannot_run_here_starts_nothing(tmp_path: Path) -> None:
     ill = Scripted("pass", Availability("", "there is no GPU", "Buy one."))
-    request = Request(ModelFile(tmp_path, "the model", "gguf", SHAPE), LoadOptions())
-    with (
-        pytest.raises(Unsupported) as caught,
-        loaded(ill, request, ledger=open_ledger(tmp_path, 1), log=tmp_path / "log"),  # type: ignore[arg-type]
-    ):
+    with pytest.raises(Unsupported) as caught, running(ill, tmp_path):
         pass
     assert caught.value.message == "The engine scripted cannot run here: there is no GPU"
     assert (caught.value.hint, caught.value.data) == ("Buy one.", {"engine": "scripted"})
-    assert not (tmp_path / "log").exists()
+    assert not (tmp_path / "engine.log").exists()
 
 
 def test_a_dead_address_is_an_engine_that_does_not_answer(tmp_path: Path) -> None:
     def work() -> None:
-        request = Request(ModelFile(tmp_path, "the model", "gguf", SHAPE), LoadOptions())
-        with loaded(
-            Scripted(f"{READY}{SERVE}time.sleep(60)"),  # type: ignore[arg-type]
-            request,
-            ledger=open_ledger(tmp_path, 1),
-            log=tmp_path / "log",
-        ) as running:
-            running.client.tokenize("x")
+        with running(Scripted(f"{READY}{SERVE}time.sleep(60)"), tmp_path) as model:
+            model.client.tokenize("x")
 
-    with pytest.raises(EngineFailed, match="The engine does not answer: /tokenize cannot be reached") as caught:
+    with pytest.raises(EngineFailed, match="/x cannot be reached") as caught:
         work()
     assert not isinstance(caught.value, EngineDied)
 

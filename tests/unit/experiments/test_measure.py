@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.unit.experiments.bench_sample import SPEC, TEXT, Sample, shape
-from ultralab.engines.fake.child import favourite
 
 from ultralab import memory
 from ultralab.engines import engine
 from ultralab.engines.base import Generation, LoadOptions, ModelFile, Timings, TokenScore
+from ultralab.engines.clients.unable import Unable
+from ultralab.engines.fake.model import favourite
 from ultralab.engines.host import Loaded, Request, loaded
 from ultralab.experiments.measure import Outcome, measure
 from ultralab.kernel.errors import EngineFailed, RequestError
@@ -86,7 +87,7 @@ def test_speeds_are_those_of_the_arrivals(tmp_path: Path) -> None:
     assert [len(prompt) for prompt in client.prompts] == [503, 32, 32, 32]
 
 
-class _Client:
+class _Client(Unable):
     """A client whose generations arrive by a clock of its own; it asks the real engine for the rest."""
 
     def __init__(self, model: Loaded, cached: int = 0, together: bool = False) -> None:

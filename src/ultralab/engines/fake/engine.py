@@ -1,19 +1,17 @@
 """An engine without a model: every answer follows from the request alone, at once. For tests, demonstrations of the
-interface, and developing what stands above the engines. It serves llama.cpp's dialect from a small process.
+interface, and developing what stands above the engines. It serves from a small process, as Python frameworks do.
 
-It accepts any file. A file that starts with ``{`` is read as JSON and may ask for trouble: ``fail_load`` (a reason),
-``die_after`` (requests until the process kills itself), ``token_ms`` (time per token, default 0).
+It accepts any file. A file that starts with ``{`` is read as JSON and may ask for trouble (``engines.fake.trouble``).
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ultralab import __version__
-from ultralab.engines.options import LoadOptions, Takes, to_json
+from ultralab.engines.options import LoadOptions, Takes
+from ultralab.engines.serving.launch import launch
 from ultralab.engines.types import Availability, Capability, Endpoint, Launch, ModelFile, Refusal
 from ultralab.kernel.language import N_
 from ultralab.planner.types import Amount, MemoryPlan, ModelShape
@@ -31,11 +29,17 @@ class Fake:
     name = "fake"
     title = "fake"
     formats: frozenset[str] = frozenset({"gguf"})
-    capabilities: frozenset[Capability] = frozenset({"chat", "completion", "scoring"})
+    capabilities: frozenset[Capability] = frozenset({"chat", "completion", "scoring", "embeddings", "tools"})
     options: Mapping[str, Takes] = {
         "context": Takes(N_("as given")),
         "threads": Takes(N_("has no effect")),
-        "seed": Takes(N_("has no effect")),
+        "seed": Takes(N_("as given")),
+        "parallel": Takes(N_("as given")),
+        "batch": Takes(N_("has no effect")),
+        "ubatch": Takes(N_("as given")),
+        "prompt_cache": Takes(N_("keeps the newest prompt")),
+        "chat_template": Takes(N_("as given; its own answers need its own template")),
+        "embeddings": Takes(N_("counts of bytes")),
     }
 
     def configured(self, settings: EngineSettings, which: str, secret: Callable[[str], str]) -> Fake:
@@ -57,18 +61,14 @@ class Fake:
         return MemoryPlan(nothing, nothing, nothing, Amount(_PROCESS_BYTES, 0.25, basis), basis)
 
     def start(self, model: ModelFile, options: LoadOptions, secret: str) -> Launch:
-        """Start ``engines.fake.child``."""
-        request = {"model": str(model.path), "options": json.loads(to_json(options)), "secret": secret}
-        return Launch(
-            argv=(sys.executable, "-m", "ultralab.engines.fake.child"),
-            environment={"ULTRALAB_ENGINE_REQUEST": json.dumps(request)},
-        )
+        """See ``engines.fake.model``."""
+        return launch("ultralab.engines.fake.model:load", model.path, options, secret)
 
     def connect(self, endpoint: Endpoint) -> Client:
-        """It speaks llama.cpp's server dialect."""
-        from ultralab.engines.clients.llamaserver import LlamaServerClient
+        """It is served as Python frameworks are."""
+        from ultralab.engines.clients.served import ServedClient
 
-        return LlamaServerClient(endpoint)
+        return ServedClient(endpoint)
 
 
 ENGINE = Fake()

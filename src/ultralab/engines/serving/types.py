@@ -81,7 +81,10 @@ class TextModel(Protocol):
         """Text of tokens, special ones written out; bytes that are no UTF-8 yet become U+FFFD."""
 
     def render(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> str:
-        """The chat template's prompt, ready for an answer. Raises ValueError: no template, or it refuses."""
+        """The chat template's prompt, ready for an answer. Raises ValueError: no template, or it refuses.
+
+        Each ``content`` is a text; the ``arguments`` of earlier tool calls are objects, as templates want them.
+        """
 
     def calls(self, text: str, tools: Sequence[Mapping[str, Any]]) -> Sequence[ToolCall]:
         """The tool calls in what stood between the markers ``calling``. Raises ValueError: it is none."""

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ultralab.models.conversion.rope_settings import for_mlx
 from ultralab.system.parent import end_with_parent
 
 
@@ -22,7 +23,8 @@ def main(argv: list[str]) -> int:
     request = json.loads(argv[0])
     mlx_lm = importlib.import_module("mlx_lm.utils")
     print("loading", flush=True)
-    model, tokenizer, config = mlx_lm.load(request["source"], lazy=True, return_config=True)
+    rope = for_mlx(Path(request["source"]))
+    model, tokenizer, config = mlx_lm.load(request["source"], model_config=rope, lazy=True, return_config=True)
     model = _changed(mlx_lm, model, config, request)
     if request["bits"]:
         print("quantizing", flush=True)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from ultralab.models.conversion.rope_settings import for_mlx
 from ultralab.system import http
 from ultralab.system.parent import end_with_parent
 
@@ -47,7 +48,7 @@ class Mlx(Runner):
     def __init__(self, path: str) -> None:
         self._mx: Any = importlib.import_module("mlx.core")
         mlx_lm: Any = importlib.import_module("mlx_lm.utils")
-        self._model, config = mlx_lm.load_model(Path(path))
+        self._model, config = mlx_lm.load_model(Path(path), model_config=for_mlx(Path(path)))
         text_config = config.get("text_config") or {}
         self._vocabulary = int(config.get("vocab_size") or text_config.get("vocab_size") or 256)
         self._tokenizer: Any = None

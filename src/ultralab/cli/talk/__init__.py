@@ -1,0 +1,1 @@
+"""``ultralab chat`` and ``ultralab generate``: talking to an engine directly."""

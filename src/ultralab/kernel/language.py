@@ -7,13 +7,13 @@ under ``ultralab/locale``. The choice is made once per process, by :func:`use_la
 from __future__ import annotations
 
 import gettext
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 LANGUAGES: Final = ("en", "zh_CN")
 DOMAIN: Final = "ultralab"
-LOCALE_DIR: Final = Path(__file__).resolve().parents[1] / "locale"
+LOCALE_DIR: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "locale")  # noqa: PTH100, PTH118, PTH120 - pathlib is a large part of a small process's start
 
 _translation: gettext.NullTranslations = gettext.NullTranslations()
 _current: str = "en"

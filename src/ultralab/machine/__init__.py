@@ -1,14 +1,17 @@
-"""The machine: what this computer is, what it has, and what a process holds of it."""
+"""The machine: what this computer is, what it has, and what a process holds of it.
+
+Its names are imported when they are asked for: every engine's process lives beside this package and starts without it.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from ultralab.kernel.errors import Unsupported
-from ultralab.kernel.language import _
-from ultralab.machine.footprint import available_memory, footprint
-from ultralab.machine.types import Bandwidth, Machine, memory_limit
+if TYPE_CHECKING:
+    from ultralab.machine.footprints import available_memory, footprint
+    from ultralab.machine.reading import read_machine
+    from ultralab.machine.types import Bandwidth, Machine, memory_limit
 
 __all__ = [
     "Bandwidth",
@@ -18,30 +21,10 @@ __all__ = [
     "memory_limit",
     "read_machine",
 ]
+_PLACES = {"available_memory": "footprints", "footprint": "footprints", "read_machine": "reading"}
 
 
-def read_machine(measure: bool = True) -> Machine:
-    """Read this machine. With ``measure``, a bandwidth that no table has is measured, which takes half a second.
-
-    Raises Unsupported on a system other than macOS and Linux. What a command does not answer is left at 0 or empty.
-    """
-    name: str = sys.platform
-    if name == "darwin":
-        from ultralab.machine import macos
-
-        machine = macos.read()
-    elif name == "linux":
-        from ultralab.machine import linux
-
-        machine = linux.read()
-    else:
-        raise Unsupported(
-            _("ultralab runs on macOS and Linux, not on {system}.").format(system=name),
-            hint=_("On Windows, use it inside WSL 2."),
-            system=name,
-        )
-    if not measure or machine.bandwidth.basis != "unknown":
-        return machine
-    from ultralab.machine.bandwidth import measured_bandwidth
-
-    return dataclasses.replace(machine, bandwidth=measured_bandwidth(machine.performance_cores, machine.memory_bytes))
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{_PLACES.get(name, 'types')}"), name)
+    raise AttributeError(name)

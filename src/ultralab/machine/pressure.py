@@ -13,7 +13,7 @@ from typing import Final
 from ultralab.kernel.errors import ToolFailed
 from ultralab.kernel.units import MIB
 from ultralab.machine.cgroups import own_limits, read_file
-from ultralab.machine.footprint import available_memory
+from ultralab.machine.footprints import available_memory
 from ultralab.system import process
 
 __all__ = ["available_memory", "under_pressure"]

@@ -9,17 +9,20 @@ beginning, and the newest). Exits with the child's status (128 + signal number i
 not be started).
 """
 
-import contextlib
+# Few modules on purpose (no contextlib, subprocess, threading): all of this comes before a model begins to load.
+# ruff: noqa: SIM105
+
 import os
 import select
 import signal
-import subprocess
 import sys
-import threading
+import time
 
 ORPHANED_SECONDS = 1.0
 LAST_WORDS_SECONDS = 0.5
 _BLOCK = 65_536
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # only the leash ends us
+_DEFAULTS = (*_IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)  # as a program expects them
 
 
 class Log:
@@ -37,19 +40,25 @@ class Log:
         self._head = 0
         self._left_out = 0
         self._note = b""
-        with contextlib.suppress(OSError):
+        try:
             self._size = os.fstat(file).st_size
+        except OSError:
+            pass
 
     def write(self, data: bytes) -> None:
         """Add to the end."""
-        with contextlib.suppress(OSError):
+        try:
             while data:
                 count = os.write(self._file, data)
                 self._size += count
                 data = data[count:]
+        except OSError:
+            pass
         if self._size > self._limit:
-            with contextlib.suppress(OSError):
+            try:
                 self._shorten()
+            except OSError:
+                pass
 
     def _shorten(self) -> None:
         if not self._head:
@@ -69,50 +78,73 @@ class Log:
 
 
 def main(argv: list[str]) -> int:
-    """Start the child and watch both ends."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # only the leash ends us; the child gets its defaults back below
+    """Start the child and watch both ends, in one thread."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    waking, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake)
     hearing, speaking = os.pipe()
+    null = os.open(os.devnull, os.O_RDONLY)
     try:
-        child = subprocess.Popen(
+        child = os.posix_spawnp(
+            argv[1],
             argv[1:],
-            stdin=subprocess.DEVNULL,
-            stderr=speaking,
-            process_group=0,
-            preexec_fn=_default_signals,  # noqa: PLW1509
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, speaking, 2)],
+            setpgroup=0,
+            setsigdef=_DEFAULTS,
         )
     except OSError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{argv[1]}: {error.strerror}\n")
         return 127
     os.close(speaking)
     os.close(1)  # the owner shall see the end of the child's output when the child ends
-    writer = threading.Thread(target=_write_down, args=(hearing, Log(2, int(argv[0]))), daemon=True)
-    writer.start()
-    reading, writing = os.pipe()
-    threading.Thread(target=_announce_end, args=(child, writing), daemon=True).start()
-    ready, _, _ = select.select([0, reading], [], [])
-    if reading not in ready:
-        _end_group(child, _patience())
-    else:
-        _signal_group(child.pid, signal.SIGKILL)  # what the child may have started and left
-    status = child.wait()
-    writer.join(LAST_WORDS_SECONDS)  # only who made a session of its own can still hold the pipe
-    return status if status >= 0 else 128 - status
+    log = Log(2, int(argv[0]))
+    status = _watch(child, waking, hearing, log)
+    _signal_group(child, signal.SIGKILL)  # what the child may have started and left
+    _last_words(hearing, log)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
-def _default_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+def _watch(child: int, waking: int, hearing: int, log: Log) -> int:
+    """Write the log until the child has ended, and end it when the leash says so; its wait status."""
+    watched = [0, waking, hearing]
+    deadline = None
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        ready, _, _ = select.select(
+            watched, [], [], None if deadline is None else max(0.0, deadline - time.monotonic())
+        )
+        if waking in ready:
+            os.read(waking, _BLOCK)
+        if hearing in ready:
+            if data := os.read(hearing, _BLOCK):
+                log.write(data)
+            else:
+                watched.remove(hearing)
+        if 0 in ready:
+            deadline = time.monotonic() + _patience()
+            watched.remove(0)
+            _signal_group(child, signal.SIGTERM)
+            _signal_group(child, signal.SIGCONT)  # who is stopped hears nothing
+        elif deadline is not None and time.monotonic() >= deadline:
+            deadline = None
+            _signal_group(child, signal.SIGKILL)
 
 
-def _write_down(hearing: int, log: Log) -> None:
-    while data := os.read(hearing, _BLOCK):
+def _last_words(hearing: int, log: Log) -> None:
+    """What the child still had to say; only who made a session of its own can hold the pipe any longer."""
+    deadline = time.monotonic() + LAST_WORDS_SECONDS
+    while select.select([hearing], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        data = os.read(hearing, _BLOCK)
+        if not data:
+            return
         log.write(data)
-
-
-def _announce_end(child: "subprocess.Popen[bytes]", writing: int) -> None:
-    child.wait()
-    os.close(writing)
 
 
 def _patience() -> float:
@@ -124,17 +156,11 @@ def _patience() -> float:
         return ORPHANED_SECONDS
 
 
-def _end_group(child: "subprocess.Popen[bytes]", patience: float) -> None:
-    _signal_group(child.pid, signal.SIGTERM)
-    _signal_group(child.pid, signal.SIGCONT)  # who is stopped hears nothing
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(patience)
-    _signal_group(child.pid, signal.SIGKILL)
-
-
 def _signal_group(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import psutil
 
 from ultralab.kernel.units import MIB
 from ultralab.machine import available_memory, footprint, memory_limit, read_machine
-from ultralab.machine.footprint import RusageInfoV4, parse_statm
+from ultralab.machine.footprints import parse_statm
+from ultralab.machine.rusage import RusageInfoV4
 
 
 def test_this_machine_agrees_with_what_psutil_says() -> None:

@@ -164,7 +164,7 @@ def test_a_program_that_cannot_be_started(tmp_path: Path) -> None:
         assert child.events.read() == b""
     assert child.wait(10) == 127
     child.end()
-    assert (tmp_path / "child.log").read_text() == "[Errno 2] No such file or directory: '/no/such/program'\n"
+    assert (tmp_path / "child.log").read_text() == "/no/such/program: No such file or directory\n"
 
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:

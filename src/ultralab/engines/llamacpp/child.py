@@ -12,7 +12,7 @@ import sys
 
 from ultralab.engines import events
 from ultralab.engines.llamacpp import header, progress
-from ultralab.machine.footprint import footprint
+from ultralab.machine.footprints import footprint
 from ultralab.system import environ
 from ultralab.system.parent import end_with_parent
 

@@ -24,7 +24,7 @@ from ultralab.engines.llamacpp import program, progress
 from ultralab.engines.llamacpp.child import REQUEST
 from ultralab.engines.llamacpp.header import fault, pools
 from ultralab.engines.options import from_data
-from ultralab.machine.footprint import footprint
+from ultralab.machine.footprints import footprint
 from ultralab.system import environ
 from ultralab.system.parent import end_with_parent
 

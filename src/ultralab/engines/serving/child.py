@@ -79,7 +79,7 @@ def _own(
 def _footprint() -> int:
     """Bytes that this process holds; 0 in an interpreter that lacks what measuring needs."""
     try:
-        from ultralab.machine.footprint import footprint
+        from ultralab.machine.footprints import footprint
     except ImportError:
         return 0
     return footprint(os.getpid())

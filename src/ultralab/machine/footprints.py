@@ -2,32 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
-from pathlib import Path
-from typing import Final
-
-from ultralab.machine import cgroups
-
-_RUSAGE_INFO_V4: Final = 4
-
-
-class RusageInfoV4(ctypes.Structure):
-    """``struct rusage_info_v4`` of macOS's <sys/resource.h>: a UUID, then 35 numbers of 64 bits."""
-
-    _fields_ = [
-        ("ri_uuid", ctypes.c_uint8 * 16),
-        ("ri_user_time", ctypes.c_uint64),
-        ("ri_system_time", ctypes.c_uint64),
-        ("ri_pkg_idle_wkups", ctypes.c_uint64),
-        ("ri_interrupt_wkups", ctypes.c_uint64),
-        ("ri_pageins", ctypes.c_uint64),
-        ("ri_wired_size", ctypes.c_uint64),
-        ("ri_resident_size", ctypes.c_uint64),
-        ("ri_phys_footprint", ctypes.c_uint64),
-        ("ri_the_27_others", ctypes.c_uint64 * 27),
-    ]
 
 
 def footprint(pid: int) -> int:
@@ -40,11 +16,14 @@ def footprint(pid: int) -> int:
     """
     platform: str = sys.platform
     if platform == "darwin":
-        return _physical_footprint(pid)
+        from ultralab.machine.rusage import physical_footprint
+
+        return physical_footprint(pid)
     if platform != "linux":
         return _resident(pid)
     try:
-        return parse_statm(Path(f"/proc/{pid}/statm").read_text(), os.sysconf("SC_PAGE_SIZE"))
+        with open(f"/proc/{pid}/statm") as stream:  # noqa: PTH123 - pathlib takes longer to import than this to run
+            return parse_statm(stream.read(), os.sysconf("SC_PAGE_SIZE"))
     except OSError:
         return 0
 
@@ -52,6 +31,8 @@ def footprint(pid: int) -> int:
 def available_memory() -> int:
     """Bytes that can be taken now without pushing anything else out, within a container's limit if there is one."""
     import psutil  # not above: every engine's process imports this module
+
+    from ultralab.machine import cgroups
 
     free = int(psutil.virtual_memory().available)
     platform: str = sys.platform
@@ -73,10 +54,3 @@ def _resident(pid: int) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except (OSError, psutil.Error):
         return 0
-
-
-def _physical_footprint(pid: int) -> int:
-    info = RusageInfoV4()
-    system = ctypes.CDLL("/usr/lib/libSystem.B.dylib")
-    failed = system.proc_pid_rusage(ctypes.c_int(pid), ctypes.c_int(_RUSAGE_INFO_V4), ctypes.byref(info))
-    return 0 if failed else int(info.ri_phys_footprint)

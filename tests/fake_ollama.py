@@ -262,7 +262,7 @@ class Handler(BaseHTTPRequestHandler):
                 raise Refused(400, f'"{body["model"]}" does not support generate')
             self._say(200, answer | {"done_reason": "load"})
             return
-        self._stream(prompt.encode(), options, answer, lambda text: {"response": text})
+        self._stream(prompt.encode(), options, body, answer, lambda text: {"response": text})
 
     def _chat(self, body: dict[str, Any], answer: dict[str, Any]) -> None:
         for message in body["messages"]:
@@ -277,7 +277,7 @@ class Handler(BaseHTTPRequestHandler):
             f"<{one['role']}>{one['content']}{json.dumps(one.get('tool_calls', ''))}" for one in body["messages"]
         )
         self._stream(
-            written.encode(), options, answer, lambda text: {"message": {"role": "assistant", "content": text}}
+            written.encode(), options, body, answer, lambda text: {"message": {"role": "assistant", "content": text}}
         )
 
     def _embed(self, body: dict[str, Any], answer: dict[str, Any]) -> None:
@@ -286,8 +286,15 @@ class Handler(BaseHTTPRequestHandler):
         vectors = [[float(one) for one in hashlib.sha256(text.encode()).digest()[:8]] for text in texts]
         self._say(200, answer | {"embeddings": vectors})
 
-    def _stream(self, prompt: bytes, options: Mapping[str, Any], answer: dict[str, Any], show: Any) -> None:
+    def _stream(
+        self, prompt: bytes, options: Mapping[str, Any], body: dict[str, Any], answer: dict[str, Any], show: Any
+    ) -> None:
         given, reason = continued(prompt, options)
+        counts = {"prompt_eval_count": len(prompt), "eval_count": len(given), "done_reason": reason}
+        counts |= {"prompt_eval_duration": 1_000_000 * len(prompt), "eval_duration": 1_000_000 * len(given)}
+        if body.get("stream") is False:
+            self._say(200, answer | show("".join(given)) | counts)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Connection", "close")
@@ -300,8 +307,6 @@ class Handler(BaseHTTPRequestHandler):
             if 0 < self.held.trouble.stop_after <= number:
                 return
             self._line({"model": answer["model"], "created_at": answer["created_at"], **show(text), "done": False})
-        counts = {"prompt_eval_count": len(prompt), "eval_count": len(given), "done_reason": reason}
-        counts |= {"prompt_eval_duration": 1_000_000 * len(prompt), "eval_duration": 1_000_000 * len(given)}
         self._line(answer | show("") | counts)
 
     def _line(self, content: Mapping[str, Any]) -> None:

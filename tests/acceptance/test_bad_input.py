@@ -174,7 +174,7 @@ def test_an_error_as_json(shared: Path, spec: Path) -> None:
     assert done.error == {
         "kind": "InvalidSpec",
         "message": f"{spec}:4: engine: Unknown engine: 'fakr'",
-        "hint": "Did you mean fake? Known: fake, llamacpp.",
+        "hint": "Did you mean fake? Known: external, fake, llamacpp, mlx, ollama, torch.",
         "exit_status": 2,
         "data": {"path": str(spec), "field": "engine", "line": 4},
     }

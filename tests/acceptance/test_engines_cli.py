@@ -17,9 +17,15 @@ import psutil
 import pytest
 from tests.acceptance.command import ULTRALAB, Done, environment, ultralab
 
+from ultralab.engines import engine
+from ultralab.engines.host import Request, loaded
+from ultralab.engines.options import LoadOptions
 from ultralab.engines.tiny import write_gguf, write_hf
+from ultralab.engines.types import NO_SHAPE, ModelFile
+from ultralab.memory import open_ledger
 
-pytestmark = pytest.mark.alone
+COMPUTES = pytest.mark.alone
+"""Engines that compute are tested by themselves; what starts none, or the fake, runs beside others."""
 
 
 @pytest.fixture
@@ -53,6 +59,7 @@ def test_list_names_every_engine(env: Mapping[str, str]) -> None:
     assert "speculative" in shown.out
 
 
+@COMPUTES
 def test_check_holds_engines_against_arithmetic(env: Mapping[str, str]) -> None:
     done = run(env, "engines", "check", "llamacpp", "mlx", "fake", "external", "--json")
     assert done.status == 0, done.out
@@ -65,6 +72,7 @@ def test_check_holds_engines_against_arithmetic(env: Mapping[str, str]) -> None:
     assert found["external"]["hint"]
 
 
+@COMPUTES
 def test_generate_is_the_same_each_time_and_in_json(env: Mapping[str, str], tiny: Path) -> None:
     words = ("generate", tiny, "--raw", "-p", "The quick brown fox jumps over", "--max-tokens", "16", "--threads", "1")
     first, again = (run(env, *words) for _ in range(2))
@@ -96,6 +104,9 @@ def test_generate_takes_a_pipe_and_a_file(env: Mapping[str, str], tmp_path: Path
         (("generate", "MODEL", "-p", "x", "--engine", "torch"), "", "pip install"),
         (("generate", "MODEL", "-p", "x", "--engine", "mlx"), "cannot load the format gguf", "llamacpp"),
         (("generate", "MODEL", "-p", "x", "--engine", "external"), "", "engines.external"),
+        (("generate", "MODEL", "-p", "x", "--stop", ""), "An empty text would end every answer", "--help"),
+        (("generate", "MODEL", "-p", "x", "--context", "1"), "'--context'", "--help"),
+        (("generate", "MODEL", "-p", b"caf\xe9"), "bytes that are not UTF-8", "iconv"),
         (("generate", "MODEL", "-p", "x", "--weight-bits", "4"), "does not take the option weight_bits", "takes"),
         (("generate", "MODEL", "-p", "x", "--adapter", "a=b"), "what stands behind = must be a number", "0.5"),
         (("generate", "MODEL", "-p", "x", "--chat-template", "none.jinja"), "none.jinja is no file", "Jinja"),
@@ -106,9 +117,9 @@ def test_generate_takes_a_pipe_and_a_file(env: Mapping[str, str], tmp_path: Path
     ],
 )  # fmt: skip
 def test_slips_get_one_message_before_anything_starts(
-    env: Mapping[str, str], tiny: Path, words: tuple[str, ...], message: str, hint: str
+    env: Mapping[str, str], tiny: Path, words: tuple[str | bytes, ...], message: str, hint: str
 ) -> None:
-    done = run(env, *(str(tiny) if word == "MODEL" else word for word in words), "--json")
+    done = run(env, *(str(tiny) if word == "MODEL" else os.fsdecode(word) for word in words), "--json")
     assert done.status == 2, done.err
     assert message in done.error["message"]
     assert hint in done.error["hint"]
@@ -122,6 +133,7 @@ def test_a_damaged_model_is_named(env: Mapping[str, str], tiny: Path) -> None:
     assert left(env) == []
 
 
+@COMPUTES
 def test_compare_tells_who_agrees_and_why_not(env: Mapping[str, str], tiny: Path, tmp_path: Path) -> None:
     folder = write_hf(tmp_path / "tiny hf")
     done = run(
@@ -199,6 +211,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
+@COMPUTES
 def test_ctrl_c_stops_an_answer_and_not_the_conversation(env: Mapping[str, str], tmp_path: Path) -> None:
     model = tmp_path / "slow.gguf"
     model.write_bytes(write_gguf(tmp_path / "m.gguf").read_bytes())
@@ -219,6 +232,57 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(env: Mapping[str, str],
     assert left(env) == []
 
 
+def test_the_prompt_of_a_conversation_forgives(env: Mapping[str, str], tiny: Path) -> None:
+    terminal = Terminal([str(ULTRALAB), "chat", str(tiny), "--engine", "fake"], {**env, "TERM": "xterm"})
+    terminal.until(">>> ")
+    terminal.type("think aloud\n")
+    terminal.until("\x1b[2mthink aloud\x1b[0m")
+    terminal.until(">>> ")
+    terminal.type("one \\\n")
+    terminal.until("... ")
+    terminal.type("two\n")
+    terminal.until("You said: one \r\ntwo")
+    terminal.until(">>> ")
+    terminal.type("\x03")
+    terminal.until("once more")
+    terminal.type("still here\n")
+    terminal.until("You said: still here")
+    terminal.until(">>> ")
+    terminal.type("half \\\n")
+    terminal.until("... ")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+    assert left(env) == []
+
+
+def test_a_server_of_somebody_else_is_talked_with(tmp_path: Path) -> None:
+    """The fake engine, held by this process, stands for it. The lab's path has a space, Chinese and an emoji."""
+    home = tmp_path / "我的 lab 😀"
+    env = environment(ULTRALAB_STATE=str(tmp_path / "state"), ULTRALAB_HOME=str(home))
+    assert run(env, "init", home).status == 0
+    model = ModelFile(write_gguf(tmp_path / "m.gguf"), "m", "gguf", NO_SHAPE)
+    ledger = open_ledger(tmp_path / "ledger", 10**9)
+    with loaded(engine("fake"), Request(model, LoadOptions()), ledger=ledger, log=tmp_path / "log") as running:
+        address = f'["studio={running.endpoint.base_url}/v1", "gone=http://127.0.0.1:9"]'
+        assert run(env, "config", "set", "engines.external", address).status == 0
+        refused = run(env, "generate", "default", "--engine", "external:studio", "-p", "x", "--json").error
+        assert refused["hint"] == "The server wants a key. Store it: ultralab secrets set engines.external.studio"
+        words = [str(ULTRALAB), "secrets", "set", "engines.external.studio"]
+        subprocess.run(words, input=running.endpoint.secret, text=True, env=env, check=True, capture_output=True)
+        seen = {one["engine"]: one["status"] for one in run(env, "engines", "check", "external", "--json").data}
+        assert seen == {"external:studio": "passed", "external:gone": "missing"}
+        assert run(env, "config", "set", "engines.default", "external:studio").status == 0
+        assert run(env, "generate", "default", "-p", "你好").out == "You said: 你好\n"
+        words = [str(ULTRALAB), "chat", "default", "--quiet"]
+        talked = subprocess.run(words, input="a\nb\n", text=True, env=env, check=True, capture_output=True)
+        assert (talked.stdout, talked.stderr) == ("You said: a\nYou said: b\n", "")
+        beside = run(env, "engines", "compare", model.path, "--with", "default", "-p", "hello", "--tokens", "20",
+                     "--engine", "fake", "--engine", "external:studio", "--json").data["runs"]  # fmt: skip
+        assert [(one["engine"], one["model"]) for one in beside][1] == ("external:studio", "default")
+        assert beside[1]["agreement"]["by_tokens"] is False
+
+
+@COMPUTES
 def test_sigterm_in_the_middle_leaves_nothing(env: Mapping[str, str], tiny: Path) -> None:
     words = [
         str(ULTRALAB),

@@ -76,7 +76,7 @@ class TestFake(HostedSuite, ScoringSuite, SamplingSuite, EmbeddingSuite, ToolSui
             one = model.client.generate([97] * 10, 10, 1)
         assert one.arrivals[0] >= 0.2
         assert one.arrivals[-1] >= 0.38
-        assert 25 < one.timings.decode_tok_s <= 70  # ten tokens, nine times 20 ms between them
+        assert 25 < one.timings.decode_tok_s <= 51  # ten tokens, nine times 20 ms between them
 
 
 class TestLlamaCpp(HostedSuite, ScoringSuite, SamplingSuite, EmbeddingSuite, ToolSuite, CharacterSuite):
@@ -102,7 +102,7 @@ class TestLlamaCpp(HostedSuite, ScoringSuite, SamplingSuite, EmbeddingSuite, Too
         prompt, count = running.client.tokenize(TEXT), 24
         one = running.client.generate(prompt, count, seed=1)
         ours = (count - 1) / (one.arrivals[-1] - one.arrivals[0])
-        assert ours == pytest.approx(one.timings.decode_tok_s, rel=0.15)
+        assert ours == pytest.approx(one.timings.decode_tok_s, rel=0.1)
 
     def test_it_weighs_what_the_plan_says(self, case: EngineCase, running: Loaded) -> None:
         tokens = running.client.tokenize(TEXT * 40)[:511]

@@ -53,6 +53,17 @@ def test_awq_to_safetensors(tiny_hf: Path, tmp_path: Path) -> None:
     assert texts_and_prompt("mlx", made, tmp_path) == texts_and_prompt("mlx", tiny_hf, tmp_path)
 
 
+def test_gguf_to_safetensors(tiny_gguf: Path, tmp_path: Path) -> None:
+    library = Library(tmp_path / "lab")
+    parent = take_file(library, tiny_gguf)
+    made = model_path(library, convert(library, parent, "safetensors", FORMATS, judged=False))
+    with running("mlx", made, tmp_path, context=1024) as client:
+        assert client.about().template == TEMPLATE
+        assert [client.tokenize(text) for text in TEXTS] == [encode(text) for text in TEXTS]
+        for prompt in PROMPTS:
+            assert client.generate(encode(prompt), TOKENS, seed=1).tokens == greedy(encode(prompt)).tokens
+
+
 def test_gguf_to_q8_0(tiny_gguf: Path, tmp_path: Path) -> None:
     library = Library(tmp_path / "lab")
     made = model_path(library, quantize(library, take_file(library, tiny_gguf), "Q8_0", FORMATS))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.interop import smollm2 as routes
 from tests.interop.running import TALK, TEXTS, running
-from tests.unit.models.conversion.folders import FORMATS, take
+from tests.unit.models.conversion.folders import FORMATS, take, take_file
 
 from ultralab.engines.base import Client
 from ultralab.models import Library, convert, model_path
@@ -17,6 +17,7 @@ from ultralab.models import Library, convert, model_path
 pytestmark = [pytest.mark.alone, pytest.mark.slow]
 
 COUNT = 24
+MOST_TURNED, NEAR = 2, 0.05
 PROMPTS = (
     "The three most important inventions of the twentieth century are",
     "def fibonacci(n):\n    if n < 2:\n        return n\n",
@@ -61,6 +62,36 @@ def test_mlx_says_what_llamacpp_says(on_llamacpp: Said, smol_hf: Path, tmp_path:
 def test_transformers_says_what_llamacpp_says(on_llamacpp: Said, smol_hf: Path, tmp_path: Path) -> None:
     with running("torch", smol_hf, tmp_path) as client:
         assert said(client) == on_llamacpp
+
+
+@pytest.fixture(scope="module")
+def f16_folder(smol_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The F16 file as F16 SafeTensors, by the product's own conversion."""
+    library = Library(tmp_path_factory.mktemp("f16") / "lab")
+    made = convert(library, take_file(library, smol_gguf), "safetensors", FORMATS, judged=False)
+    return model_path(library, made)
+
+
+@pytest.mark.parametrize("name", ["mlx", pytest.param("torch", marks=pytest.mark.torch)])
+def test_in_f16_only_near_ties_turn(name: str, on_llamacpp: Said, f16_folder: Path, tmp_path: Path) -> None:
+    """All activations are rounded to 11 bits, by each engine in other places: a choice with a clear lead stays.
+
+    Given what llama.cpp said, the other engine is asked for its favourite at each place, and where that is another one,
+    how far it leads (natural logarithm).
+    """
+    turned = []
+    with running(name, f16_folder, tmp_path) as client:
+        assert [client.tokenize(text) for text in TEXTS] == on_llamacpp.tokens
+        assert client.template(TALK) == on_llamacpp.prompt
+        for prompt, answer in zip(PROMPTS, on_llamacpp.answers, strict=True):
+            text = (*client.tokenize(prompt), *answer)
+            for place, score in list(enumerate(client.score(text), 1))[-COUNT:]:
+                if score.favourite != text[place]:
+                    *_, best = client.score((*text[:place], score.favourite))
+                    turned.append(best.logprob - score.logprob)
+    print(f"{name}: {len(turned)} of {COUNT * len(PROMPTS)} turned, leads {turned}")
+    assert len(turned) <= MOST_TURNED
+    assert max(turned, default=0.0) < NEAR
 
 
 def test_rows_that_are_not_turned_back_talk_nonsense(on_llamacpp: Said, smollm2: Path, tmp_path: Path) -> None:

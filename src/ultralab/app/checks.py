@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from ultralab.app.lab import machine_ledger, open_lab
+from ultralab.app.lab import Lab, machine_ledger, open_lab
 from ultralab.kernel.checks import Check, Finding
 from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.language import N_, _
 from ultralab.memory import Ledger
-from ultralab.settings import Settings, is_lab, load
+from ultralab.settings import Settings, is_lab
 
 
 def doctor_checks(home: Path) -> tuple[Check, ...]:
     """Is this installation healthy, and the lab at ``home`` if there is one?"""
     from ultralab.assess import checks as planning
-    from ultralab.engines import checks as engines
     from ultralab.machine import checks as machine
     from ultralab.machine import read_machine
     from ultralab.memory import checks as memory
@@ -28,17 +28,21 @@ def doctor_checks(home: Path) -> tuple[Check, ...]:
         *machine.doctor_checks(),
         *memory.doctor_checks(ledger),
         *plans,
-        *engines.doctor_checks(_default_engine(home)),
+        *_engine_checks(home),
     )
     return (*general, *(_lab_checks(home) if is_lab(home) else (_no_lab(home),)))
 
 
-def _default_engine(home: Path) -> str:
-    """The setting of the lab, where there is one that can be read."""
+def _engine_checks(home: Path) -> tuple[Check, ...]:
+    """The engines as the lab's settings want them, where there are some that can be read."""
+    from ultralab.app.engines import named
+    from ultralab.engines import checks as engines
+
     try:
-        return (load(home) if is_lab(home) else Settings()).engines.default
+        lab = open_lab(home) if is_lab(home) else Lab(home, Settings())
     except UltralabError:  # which has a check of its own
-        return Settings().engines.default
+        lab = Lab(home, Settings())
+    return engines.doctor_checks(lab.settings.engines.default, partial(named, lab))
 
 
 def _no_lab(home: Path) -> Check:

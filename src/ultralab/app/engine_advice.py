@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ultralab.app.engines import every
@@ -9,7 +12,10 @@ from ultralab.app.lab import Lab
 from ultralab.app.plan_advice import advise as plan_advice
 from ultralab.app.plan_questions import place
 from ultralab.assess.notes import NOTES, Note, Subject, notes_for
+from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.language import _
+from ultralab.models import find
+from ultralab.settings import is_lab
 
 if TYPE_CHECKING:
     from ultralab.assess.advice.types import Wish
@@ -35,15 +41,50 @@ def advise(lab: Lab, ref: str, wish: Wish, machine: str) -> dict[str, Any]:
     return {
         **_nothing(where),
         "model": advice["model"],
+        "command": None if chosen is None else _command(lab, chosen, where.name),
         "choice": None if chosen is None else {**chosen, "ready": ready.get(chosen["engine"], False)},
         "reasons": advice["why"],
         "notes": _told(notes_for(NOTES, Subject(where.hardware.chip, engines, share, wish.context))),
     }
 
 
+def _command(lab: Lab, chosen: Mapping[str, Any], machine: str) -> str | None:
+    """What can be typed next: to talk with a model that is here, to get one that is not; None where nobody knows from where."""
+    ref = chosen["ref"]
+    if not ref:
+        return None
+    if not _is_here(lab, ref):
+        return f"ultralab models pull {shlex.quote(ref)}"
+    if machine != "this":
+        return None
+    words = ["ultralab", "chat", ref, "--engine", chosen["engine"], "--context", str(chosen["context"])]
+    if chosen["key_type"] != "f16":
+        words += ["--kv", chosen["key_type"]]
+    return shlex.join(words)
+
+
+def _is_here(lab: Lab, ref: str) -> bool:
+    if Path(ref).expanduser().exists():
+        return True
+    if not is_lab(lab.home):
+        return False
+    try:
+        find(lab.library, ref)
+    except UltralabError:
+        return False
+    return True
+
+
 def _nothing(where: Place) -> dict[str, Any]:
     """The answer about no model."""
-    return {"model": None, "machine": where.name, "chip": where.hardware.chip or None, "choice": None, "reasons": []}
+    return {
+        "model": None,
+        "machine": where.name,
+        "chip": where.hardware.chip or None,
+        "command": None,
+        "choice": None,
+        "reasons": [],
+    }
 
 
 def _told(notes: tuple[Note, ...]) -> list[dict[str, str]]:

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultralab.app.engine_options import Wanted, load_options
-from ultralab.app.engines import able, choose, model_file, serving
+from ultralab.app.engines import able, choose, configured, file_header, model_file, serving
 from ultralab.app.lab import Lab
 from ultralab.assess.agreement import Agreement, Answer, common, judge
+from ultralab.engines import choice
+from ultralab.engines.types import NO_SHAPE
 from ultralab.kernel.errors import NotFound, UltralabError, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
 
 if TYPE_CHECKING:
     from ultralab.engines.base import Client
+    from ultralab.engines.options import LoadOptions
     from ultralab.engines.types import ModelFile, Timings
 
 
@@ -47,8 +50,6 @@ def compare(lab: Lab, asked: Asked, wanted: Wanted, progress: Progress) -> dict[
     for ref, name in _pairs(lab, asked, wanted):
         try:
             runs.append(_run(lab, ref, name, asked, wanted, progress, runs[0].answer if runs else None))
-        except (NotFound, Unsupported):
-            raise
         except UltralabError as error:
             failed.append({"engine": name, "model": ref, "problem": error.message, "hint": error.hint})
     return {
@@ -63,17 +64,28 @@ def compare(lab: Lab, asked: Asked, wanted: Wanted, progress: Progress) -> dict[
 def _pairs(lab: Lab, asked: Asked, wanted: Wanted) -> list[tuple[str, str]]:
     """Which model with which engine, in the order asked for."""
     options = load_options(lab, wanted)
-    found: list[tuple[str, str]] = []
-    for ref in asked.refs:
+    return [(ref, name) for ref in asked.refs for name in _engines(lab, ref, asked, options)]
+
+
+def _engines(lab: Lab, ref: str, asked: Asked, options: LoadOptions) -> list[str]:
+    """The engines for one model. What is not here can be with another server, where one is asked for.
+
+    Raises NotFound, Unsupported (no engine can load it, or not one of those that were asked for).
+    """
+    servers = [name for name in asked.engines if name.partition(":")[0] in ("external", "ollama")]
+    try:
         model = model_file(lab, ref)
-        engines = able(lab, model, options, asked.engines if len(asked.refs) == 1 else ())
-        names = [one.name for one in engines]
-        if len(asked.refs) > 1 and asked.engines:
-            names = [name for name in names if name in asked.engines]
-        if not names:
-            names = [choose(lab, model, options).name]  # which says why none can
-        found.extend((ref, name) for name in names)
-    return found
+    except NotFound:
+        if not servers:
+            raise
+        return servers
+    if not asked.engines:
+        return [one.name for one in able(lab, model, options)] or [choose(lab, model, options).name]  # or why none can
+    if len(asked.refs) == 1:
+        return [one.name for one in able(lab, model, options, asked.engines)]
+    own = [name for name in asked.engines if name.partition(":")[0] != "external"] or list(asked.engines)
+    fitting = choice.able([configured(lab, name) for name in own], model, options)
+    return [one.name for one in fitting or able(lab, model, options, own)]  # which says why none can
 
 
 def _run(lab: Lab, ref: str, name: str, asked: Asked, wanted: Wanted, progress: Progress, first: Answer | None) -> _Run:
@@ -146,13 +158,14 @@ def _margin(client: Client, first: Answer, other: Answer) -> float | None:
 
 
 def _weights(lab: Lab, ref: str, model: ModelFile) -> str:
-    """How the weights are stored, as the library says; of a file outside of it, its format and size."""
+    """How the weights are stored, as the library or the file's header says; empty for a model that lies elsewhere."""
     from ultralab import models
 
-    if not Path(ref).expanduser().exists():
-        with suppress(UltralabError):
-            return models.find(lab.library, ref).quantization
-    return f"{model.format} {model.shape.weight_bytes}"
+    if model.shape is NO_SHAPE:
+        return ""
+    if Path(ref).expanduser().exists():
+        return file_header(lab, Path(ref).expanduser()).quantization
+    return models.find(lab.library, ref).quantization
 
 
 def _agreement(found: Agreement) -> dict[str, Any]:

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 def list_engines(lab: Lab) -> list[dict[str, Any]]:
     """Every engine as data: ready or why not, formats, capabilities, options with their notes (translated)."""
-    return [_facts(one, default=one.name == lab.settings.engines.default) for one in every(lab)]
+    return [_facts(one, default=_is_default(one.name, lab)) for one in every(lab)]
+
+
+def _is_default(name: str, lab: Lab) -> bool:
+    """``external`` alone means the only address."""
+    usual = lab.settings.engines.default
+    return name == usual or (
+        usual == "external" and name.startswith("external:") and len(lab.settings.engines.external) == 1
+    )
 
 
 def _facts(one: Engine, *, default: bool) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ultralab.app.engines import configured, every, require_known
+from ultralab.app.engines import every, named, require_known
 from ultralab.app.lab import Lab
 from ultralab.engines.types import NO_SHAPE, ModelFile
-from ultralab.kernel.errors import UltralabError
+from ultralab.kernel.errors import EngineFailed, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import Progress
+from ultralab.kernel.text import printable
 from ultralab.kernel.units import format_bytes
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _SHOWN = 5  # names of models
 def try_engines(lab: Lab, names: Sequence[str], progress: Progress) -> list[dict[str, Any]]:
     """Each engine's result: ``passed``, ``failed``, or ``missing`` with how to get it. Raises UnknownChoice (a name)."""
     require_known(lab, names)
-    engines = [configured(lab, name) for name in names] if names else every(lab)
+    engines = [one for name in names for one in named(lab, name)] if names else every(lab)
     with tempfile.TemporaryDirectory(prefix="ultralab-check-") as folder:
         return [_tried(lab, one, Path(folder), progress) for one in engines]
 
@@ -38,7 +39,7 @@ def _tried(lab: Lab, engine: Engine, folder: Path, progress: Progress) -> dict[s
     try:
         with progress.step(_("Trying {engine}").format(engine=engine.name)):
             if engine.name.partition(":")[0] in ("ollama", "external"):
-                return _asked(engine)
+                return _asked(engine, state.version)
             return _loaded(lab, engine, folder)
     except UltralabError as error:
         return _result(engine, "failed", error.message, error.hint, version=state.version)
@@ -105,19 +106,23 @@ def _model(lab: Lab, engine: Engine, folder: Path) -> ModelFile:
     return model_file(lab, str(path))
 
 
-def _asked(engine: Engine) -> dict[str, Any]:
+def _asked(engine: Engine, version: str) -> dict[str, Any]:
     """A server that is not ours: does it answer, which models has it. Nothing is loaded there for a check."""
     from ultralab.engines.options import LoadOptions
     from ultralab.engines.types import Launch
 
     attachment = engine.start(ModelFile(Path(), "", "", NO_SHAPE), LoadOptions(), "")
     assert not isinstance(attachment, Launch)
-    names = attachment.models()
-    version = attachment.version()
+    try:
+        names = attachment.models()
+    except EngineFailed as error:
+        if error.data.get("status"):  # it answers, and not as it should
+            raise
+        return _result(engine, "missing", error.message, error.hint)
     if not names:
         return _result(engine, "passed", _("{version}: it answers; it has no model").format(version=version))
-    listed = ", ".join(names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
-    said = _("{version}: it answers; {count} models: {names}").format(version=version, count=len(names), names=listed)
+    listed = ", ".join(printable(name, 60) for name in names[:_SHOWN]) + (" …" if len(names) > _SHOWN else "")
+    said = _("{version}: it answers; it has: {names}").format(version=version, names=listed)
     return _result(engine, "passed", said, version=version)
 
 

@@ -21,7 +21,7 @@ Cause = Literal["same", "prompt", "text", "tie", "weights", "unexplained"]
 class Answer:
     """What one engine made of a prompt: its tokens (empty where the engine shows none), the tokens that it wrote, the text.
 
-    ``weights`` says what was loaded (a quantization and a hash or reference): two alike are the same numbers.
+    ``weights`` says how the weights are stored (their quantization); empty where nobody here knows.
     """
 
     engine: str
@@ -61,10 +61,9 @@ def common(left: Sequence[object], right: Sequence[object]) -> int:
 def judge(first: Answer, other: Answer, margin: float | None) -> Agreement:
     """Compare an answer with the first one. ``margin`` is for the token where they part; None if it is not known."""
     if not (first.tokens and other.tokens):
-        same = common(first.text, other.text)
-        longest = max(len(first.text), len(other.text))
-        whole = same == longest
-        return Agreement("same" if whole else _cause(first, other, None), same, longest, by_tokens=False)
+        mine, theirs = first.text.strip(), other.text.strip()
+        same, whole = common(mine, theirs), _length(first, other)
+        return Agreement("same" if same == whole else _cause(first, other, None), same, whole, by_tokens=False)
     same, longest = common(first.tokens, other.tokens), max(len(first.tokens), len(other.tokens))
     if first.prompt != other.prompt:
         return Agreement("prompt", same, longest, by_tokens=True)
@@ -73,10 +72,19 @@ def judge(first: Answer, other: Answer, margin: float | None) -> Agreement:
     return Agreement(_cause(first, other, margin), same, longest, by_tokens=True, margin=margin)
 
 
+def _length(first: Answer, other: Answer) -> int:
+    """Characters to compare. Who shows tokens was led past the end of its answer; who does not stops there."""
+    lengths = (len(first.text.strip()), len(other.text.strip()))
+    if bool(first.tokens) == bool(other.tokens):
+        return max(lengths)
+    ended = lengths[1] if first.tokens else lengths[0]
+    return ended or max(lengths)
+
+
 def _cause(first: Answer, other: Answer, margin: float | None) -> Cause:
     if first.prompt and other.prompt and first.prompt != other.prompt:
         return "prompt"
-    if first.weights != other.weights:
+    if first.weights and other.weights and first.weights != other.weights:
         return "weights"
     if margin is not None:
         return "tie" if abs(margin) <= NEAR_TIE else "unexplained"

@@ -44,13 +44,15 @@ def require(engine: Engine, model: ModelFile, options: LoadOptions, others: Iter
     problem = refusal(engine, model, options)
     if problem is None:
         return
-    names = [one.name for one in able((one for one in others if one.name != engine.name), model, options)]
+    # An engine of no format of its own has what lies with another server: nobody knows whether this model does.
+    candidates = (one for one in others if one.name != engine.name and one.formats)
+    names = [one.name for one in able(candidates, model, options)]
     hints = [problem.hint] if problem.hint else []
     if names:
         hints.append(_("Engines that can: {names}.").format(names=", ".join(names)))
     raise Unsupported(
         _("{title}: {reason}").format(title=model.title, reason=problem.reason),
-        hint=" ".join(hints),
+        hint=" ".join(hints) or _("What each engine loads and takes: ultralab engines list --options."),
         engine=engine.name,
         able=names,
     )

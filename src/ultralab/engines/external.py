@@ -31,12 +31,12 @@ _MOST_NAMES: Final = 20
 class External:
     """One address of the settings; without one nothing can be loaded. Implements ``engines.base.Engine``."""
 
-    name = "external"
     formats: frozenset[str] = frozenset()
     capabilities: frozenset[Capability] = frozenset({"chat", "completion", "embeddings", "tools"})
     options: Mapping[str, Takes] = {"embeddings": Takes(N_("the server's model decides"))}
 
     def __init__(self, which: str = "", address: str = "", key: str = "") -> None:
+        self.name = f"external:{which}" if which else "external"
         self.which = which
         self.address = address
         self.key = key

@@ -7,6 +7,7 @@ anything starts: never silently ignored.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,6 +18,16 @@ from ultralab.kernel.language import N_, _
 
 CACHE_TYPES: Final = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """How keys and values can be stored, as llama.cpp calls it."""
+
+_INT: Final = 2**31 - 1
+_BOUNDS: Final = {
+    "context": (1, _INT),
+    "parallel": (1, _INT),
+    "batch": (1, _INT),
+    "ubatch": (1, _INT),
+    "threads": (0, 4096),
+    "seed": (0, 2**32 - 2),  # to llama.cpp one more means "choose one" (LLAMA_DEFAULT_SEED)
+}
 
 
 @dataclass(frozen=True)
@@ -111,9 +122,12 @@ def given(options: LoadOptions) -> tuple[str, ...]:
 
 def wrong(options: LoadOptions) -> Refusal | None:
     """What no engine could do: the first option whose value makes no sense."""
-    for name, least in (("context", 1), ("parallel", 1), ("batch", 1), ("ubatch", 1), ("threads", 0), ("seed", 0)):
-        if getattr(options, name) < least:
-            return Refusal(_("{option} must be at least {least}.").format(option=name, least=least))
+    for name, (least, most) in _BOUNDS.items():
+        if not least <= getattr(options, name) <= most:
+            return Refusal(
+                _("{option} must be between {least} and {most}.").format(option=name, least=least, most=most),
+                _("It is {value}.").format(value=getattr(options, name)),
+            )
     if options.ubatch > options.batch:
         return Refusal(
             _("ubatch ({ubatch}) must not be larger than batch ({batch}).").format(
@@ -128,9 +142,21 @@ def wrong(options: LoadOptions) -> Refusal | None:
             )
     if options.weight_bits not in (0, 4, 8):
         return Refusal(_("weight_bits must be 8, 4 or 0."))
+    return _wrong_files(options)
+
+
+def _wrong_files(options: LoadOptions) -> Refusal | None:
     for path in (options.draft, options.projector, *(one.path for one in options.adapters)):
         if path is not None and not path.exists():
             return Refusal(_("{path} does not exist.").format(path=path))
+    for adapter in options.adapters:
+        if not math.isfinite(adapter.scale):
+            return Refusal(_("The scale of the adapter {path} must be a number.").format(path=adapter.path))
+    kept = options.prompt_cache
+    if kept is not None and kept.limit < 0:
+        return Refusal(_("The limit of the prompt cache must not be negative."))
+    if kept is not None and kept.folder.exists() and not kept.folder.is_dir():
+        return Refusal(_("{path} is not a folder: prompts cannot be kept there.").format(path=kept.folder))
     return None
 
 

@@ -78,7 +78,9 @@ class Endpoint:
 class Sampling:
     """How the next token is drawn. ``temperature`` 0 takes the likeliest; ``top_k`` 0 and ``top_p`` 1 leave all in.
 
-    ``seed``: None lets the engine choose one. ``repeat_penalty`` 1 is none.
+    ``seed``: None lets the engine choose one. ``repeat_penalty`` 1 is none. Every engine that is ours, and Ollama, draws
+    exactly so. An external server is told all that OpenAI's dialect has; of the rest (``top_k``, ``min_p``,
+    ``repeat_penalty``) only what is not neutral, so that its own defaults stand where they are.
     """
 
     temperature: float = 0.0
@@ -122,8 +124,11 @@ class ToolCall:
 class Timings:
     """The account of one generation: token counts, milliseconds, and prompt tokens taken from a cache.
 
-    ``prompt_tokens`` are those that were computed, without ``cached_tokens``. ``by_engine``: the engine measured
-    them itself; else they are what the client saw.
+    ``prompt_tokens`` are those that were computed, without ``cached_tokens``. ``prompt_ms`` ends with the first generated
+    token, and ``generated_ms`` goes from there to the last one: llama.cpp's server (``tools/server/server-context.cpp``:
+    its clock of the generation starts when the first token was drawn), Ollama, which hands on its numbers
+    (``llm/llama_server.go``), our own server and what a client sees from outside all have it so. ``by_engine``: the engine
+    measured them itself; else they are what the client saw.
     """
 
     cached_tokens: int
@@ -140,8 +145,9 @@ class Timings:
 
     @property
     def decode_tok_s(self) -> float:
-        """Generated tokens per second; the first one belongs to the prefill."""
-        return 1000 * self.generated_tokens / self.generated_ms if self.generated_ms > 0 else 0.0
+        """Generated tokens per second: n tokens have n − 1 times between them. 0 for fewer than two."""
+        between = self.generated_tokens - 1
+        return 1000 * between / self.generated_ms if between > 0 and self.generated_ms > 0 else 0.0
 
 
 @dataclass(frozen=True)

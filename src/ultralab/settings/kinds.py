@@ -17,6 +17,7 @@ _ENGINE = re.compile(r"[a-z0-9][a-z0-9._-]*(:[a-z0-9][a-z0-9._-]*)?")
 _WINDOW = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _FOLDER = re.compile(r"([a-z0-9][a-z0-9._-]*)=(/.*)")
 _ADDRESS = re.compile(r"([a-z0-9][a-z0-9._-]*)=(https?://[^\s@]+)")
+_URL = re.compile(r"https?://[^\s@]+")
 _LIMIT = re.compile(r"([a-z0-9][a-z0-9._-]*)=([1-9]\d{0,3})", re.ASCII)
 
 
@@ -64,6 +65,12 @@ def _name(value: object) -> str:
 def _engine(value: object) -> str:
     """A name, or ``external:`` and the name of an address."""
     if not isinstance(value, str) or not _ENGINE.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _url(value: object) -> str:
+    if not isinstance(value, str) or not _URL.fullmatch(value):
         raise ValueError
     return value
 
@@ -175,6 +182,7 @@ TRUTH: Final = Kind(N_("true or false"), _truth, _truth_from_text)
 LINE: Final = Kind(N_("text on one line"), _line, str)
 NAME: Final = Kind(N_("a name in lower case"), _name, str.strip)
 ENGINE: Final = Kind(N_("an engine, such as llamacpp or external:studio"), _engine, str.strip)
+URL: Final = Kind(N_("an address such as http://127.0.0.1:11434"), _url, str.strip)
 SIZE: Final = Kind(N_('a size such as "2GiB", or bytes as a whole number'), _size, _size_from_text)
 
 WINDOW: Final = Kind(N_('a time of the day from and to, such as "22:00-07:00"'), _window, str.strip)

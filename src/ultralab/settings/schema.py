@@ -20,6 +20,7 @@ from ultralab.settings.kinds import (
     NAME,
     SIZE,
     TRUTH,
+    URL,
     WINDOW,
     Kind,
     Value,
@@ -70,7 +71,7 @@ class EngineSettings:
     torch_python: str = _setting(
         LINE, "", N_("The Python interpreter that has PyTorch and transformers; empty means ultralab's own.")
     )
-    ollama: str = _setting(LINE, "http://127.0.0.1:11434", N_("The address of the running Ollama."))
+    ollama: str = _setting(URL, "http://127.0.0.1:11434", N_("The address of the running Ollama."))
     external: tuple[str, ...] = _setting(
         ENDPOINTS, [], N_("Servers that speak OpenAI's dialect, each with a name; their keys are secrets.")
     )

@@ -1,8 +1,10 @@
 """A small parent that ends its child when its own owner is gone. Run as a script, by path; imports nothing of ours.
 
-``guard.py LIMIT PROGRAM [ARGUMENT …]``. Standard input is a pipe that the owner holds open. When the owner writes a
-number of seconds into it, the child's whole process group gets SIGTERM and, so much later, SIGKILL. When it closes
-without a word the owner died, and the group has one second. macOS has no parent-death signal, hence a process.
+``guard.py OWNER LIMIT PROGRAM [ARGUMENT …]``. Standard input is a pipe that the owner holds open. When the owner writes
+a number of seconds into it, the child's whole process group gets SIGTERM and, so much later, SIGKILL. When it closes
+without a word the owner died, and the group has one second. What the owner forked may hold the pipe open as well: so
+the guard also looks, twice a second, whether OWNER (a pid) is still its parent. macOS has no parent-death signal, hence
+a process.
 
 Standard error is the log: what the child writes there comes through a pipe and is kept within LIMIT bytes (the
 beginning, and the newest). Exits with the child's status (128 + signal number if a signal ended it; 127 if it could
@@ -20,6 +22,7 @@ import time
 
 ORPHANED_SECONDS = 1.0
 LAST_WORDS_SECONDS = 0.5
+GLANCE_SECONDS = 0.5
 _BLOCK = 65_536
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # only the leash ends us
 _DEFAULTS = (*_IGNORED, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ)  # as a program expects them
@@ -79,6 +82,8 @@ class Log:
 
 def main(argv: list[str]) -> int:
     """Start the child and watch both ends, in one thread."""
+    owner, limit, *program = argv
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # who started us may have blocked some, and that is inherited
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     waking, wake = os.pipe()
@@ -89,27 +94,27 @@ def main(argv: list[str]) -> int:
     null = os.open(os.devnull, os.O_RDONLY)
     try:
         child = os.posix_spawnp(
-            argv[1],
-            argv[1:],
+            program[0],
+            program,
             os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, speaking, 2)],
             setpgroup=0,
             setsigdef=_DEFAULTS,
         )
     except OSError as error:
-        sys.stderr.write(f"{argv[1]}: {error.strerror}\n")
+        sys.stderr.write(f"{program[0]}: {error.strerror}\n")
         return 127
     os.close(speaking)
     os.close(1)  # the owner shall see the end of the child's output when the child ends
-    log = Log(2, int(argv[0]))
-    status = _watch(child, waking, hearing, log)
+    log = Log(2, int(limit))
+    status = _watch(int(owner), child, waking, hearing, log)
     _signal_group(child, signal.SIGKILL)  # what the child may have started and left
     _last_words(hearing, log)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
-def _watch(child: int, waking: int, hearing: int, log: Log) -> int:
+def _watch(owner: int, child: int, waking: int, hearing: int, log: Log) -> int:
     """Write the log until the child has ended, and end it when the leash says so; its wait status."""
     watched = [0, waking, hearing]
     deadline = None
@@ -117,9 +122,7 @@ def _watch(child: int, waking: int, hearing: int, log: Log) -> int:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             return status
-        ready, _, _ = select.select(
-            watched, [], [], None if deadline is None else max(0.0, deadline - time.monotonic())
-        )
+        ready, _, _ = select.select(watched, [], [], _until(deadline))
         if waking in ready:
             os.read(waking, _BLOCK)
         if hearing in ready:
@@ -127,20 +130,26 @@ def _watch(child: int, waking: int, hearing: int, log: Log) -> int:
                 log.write(data)
             else:
                 watched.remove(hearing)
-        if 0 in ready:
-            deadline = time.monotonic() + _patience()
+        if 0 in ready or (0 in watched and os.getppid() != owner):
+            deadline = time.monotonic() + (_patience() if 0 in ready else ORPHANED_SECONDS)
             watched.remove(0)
             _signal_group(child, signal.SIGTERM)
             _signal_group(child, signal.SIGCONT)  # who is stopped hears nothing
         elif deadline is not None and time.monotonic() >= deadline:
             deadline = None
             _signal_group(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)  # it may have left its group; nobody else can have its number yet
+
+
+def _until(deadline: float | None) -> float:
+    """Seconds to wait for news."""
+    return GLANCE_SECONDS if deadline is None else max(0.0, min(GLANCE_SECONDS, deadline - time.monotonic()))
 
 
 def _last_words(hearing: int, log: Log) -> None:
-    """What the child still had to say; only who made a session of its own can hold the pipe any longer."""
+    """What the child still had to say; only who made a session of its own can hold the pipe, or flood it, any longer."""
     deadline = time.monotonic() + LAST_WORDS_SECONDS
-    while select.select([hearing], [], [], max(0.0, deadline - time.monotonic()))[0]:
+    while (left := deadline - time.monotonic()) > 0 and select.select([hearing], [], [], left)[0]:
         data = os.read(hearing, _BLOCK)
         if not data:
             return
@@ -151,7 +160,7 @@ def _patience() -> float:
     """Seconds that the child has to end: what the owner says, or little if it died without a word."""
     said = os.read(0, 64)
     try:
-        return float(said) if said else ORPHANED_SECONDS
+        return float(said.split(b"\n")[0]) if said else ORPHANED_SECONDS  # the first, where several spoke at once
     except ValueError:
         return ORPHANED_SECONDS
 

@@ -177,19 +177,23 @@ def start_guarded(
     even by ``kill -9``, the pipe closes and the guard ends the whole group: SIGTERM, then SIGKILL after 1 s.
     Standard error is added to ``log``, which keeps its beginning and its newest part once it would grow over
     ``log_limit`` bytes; standard output is ``Child.events``; a signal to our terminal does not reach it.
-    Raises FileAccess, DiskFull (the log).
+    Raises FileAccess, DiskFull (the log), ToolFailed (the system starts no process: too many, too long a command).
     """
     with files.explained(log):
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a+b") as log_stream:
+        log_stream = log.open("a+b")
+    with log_stream:
+        try:
             guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_GUARD), str(log_limit), *argv],
+                [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(log_limit), *argv],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log_stream,
                 env=environ.for_child(extra_environment),
                 start_new_session=True,
             )
+        except OSError as error:
+            raise _not_started(sys.executable, error) from error
     assert guard.stdin is not None
     assert guard.stdout is not None
     return Child(guard, guard.stdin, guard.stdout)

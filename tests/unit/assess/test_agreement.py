@@ -33,6 +33,13 @@ def answer(
         (answer(prompt=(0, 1, 2, 3)), None, Agreement("prompt", 4, 4, by_tokens=True)),
         (answer((), (), text="one two"), None, Agreement("same", 7, 7, by_tokens=False)),
         (answer((), (), text="one ten"), None, Agreement("text", 5, 7, by_tokens=False)),
+        (
+            answer((), (), text=" one "),
+            None,
+            Agreement("same", 3, 3, by_tokens=False),
+        ),  # it ended, the first was led on
+        (answer((), (), text=""), None, Agreement("text", 0, 7, by_tokens=False)),
+        (answer((), (), "", "one ten"), None, Agreement("text", 5, 7, by_tokens=False)),  # nobody knows its weights
         (answer((), (), "Q8_0", "one ten"), None, Agreement("weights", 5, 7, by_tokens=False)),
     ],
 )

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ultralab.cli.frame import Request
 from ultralab.cli.talk import commands
 from ultralab.cli.talk.answering import Answer, shown
 from ultralab.cli.talk.conversation import Conversation
@@ -34,14 +33,14 @@ def test_a_question_carries_all_that_was_said() -> None:
 
 
 def run(line: str, found: Conversation, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
-    ended = commands.run(line, found, Request())
+    ended = commands.run(line, found)
     return ended, capsys.readouterr().err
 
 
 def test_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     found = talk()
     assert run("/stats", found, capsys) == ("go on", STATS.line() + "\n")
-    assert "10 tokens read at 100 tok/s (2 from the cache) · 20 written at 40.0 tok/s" in STATS.line()
+    assert "10 tokens read at 100 tok/s (2 from the cache) · 20 written at 38.0 tok/s" in STATS.line()
     assert run("/system Be long.", found, capsys)[1] == "The system prompt is set.\n"
     assert found.system == "Be long."
     assert run("/system", found, capsys)[1] == "The system prompt is removed.\n"
@@ -70,7 +69,17 @@ def test_a_conversation_is_written_and_nothing_overwritten(tmp_path: Path, capsy
 
 
 def test_a_model_cannot_steer_the_terminal() -> None:
-    assert shown("a\x1b[2Jb\tc\n你好") == "a�[2Jb\tc\n你好"
+    assert shown("a\x1b[2Jb\tc\n你好\r\u202ex") == "a�[2Jb\tc\n你好��x"
+
+
+def test_spaces_and_joined_emoji_stay_as_they_are() -> None:
+    family = "👨\u200d👩\u200d👧 ❤️\u3000全角\u00a0!"
+    assert shown(family) == family
+
+
+def test_a_single_token_has_no_speed() -> None:
+    alone = Timings(cached_tokens=0, prompt_tokens=3, prompt_ms=0.0, generated_tokens=1, generated_ms=0.0)
+    assert Stats(alone, None, 0, "stop").line() == "3 tokens read · 1 written"
 
 
 def test_how_an_answer_ended_is_said() -> None:
@@ -82,7 +91,7 @@ def test_how_an_answer_ended_is_said() -> None:
         "cached_tokens": 2,
         "generated_tokens": 20,
         "prefill_tok_s": 100.0,
-        "decode_tok_s": 40.0,
+        "decode_tok_s": 38.0,
         "measured_by": "engine",
         "ttft_s": 0.25,
         "memory_bytes": 1_000_000,

@@ -176,7 +176,8 @@ def test_a_dead_address_is_an_engine_that_does_not_answer(tmp_path: Path) -> Non
 
 def test_rates_of_no_time_are_zero() -> None:
     assert (Timings(0, 5, 0.0, 5, 0.0).prefill_tok_s, Timings(0, 5, 0.0, 5, 0.0).decode_tok_s) == (0.0, 0.0)
-    assert (Timings(0, 5, 10.0, 4, 8.0).prefill_tok_s, Timings(0, 5, 10.0, 4, 8.0).decode_tok_s) == (500.0, 500.0)
+    assert (Timings(0, 5, 10.0, 4, 8.0).prefill_tok_s, Timings(0, 5, 10.0, 5, 8.0).decode_tok_s) == (500.0, 500.0)
+    assert Timings(0, 5, 10.0, 1, 0.001).decode_tok_s == 0.0  # what llama.cpp says of a single token
 
 
 def test_an_unknown_engine_names_the_known_ones() -> None:

@@ -16,6 +16,7 @@ from tests.unit.engines.scripted_engine import (
     READY,
     SERVE,
     SERVER,
+    SHAPE,
     SHORT,
     Scripted,
     running,
@@ -23,9 +24,11 @@ from tests.unit.engines.scripted_engine import (
 
 from ultralab.engines.base import Client, Endpoint, Health
 from ultralab.engines.clients.unable import Unable
-from ultralab.engines.host import Loaded
-from ultralab.engines.types import Advance
+from ultralab.engines.host import Loaded, Request, loaded
+from ultralab.engines.options import LoadOptions
+from ultralab.engines.types import Advance, ModelFile
 from ultralab.kernel.errors import EngineDied, EngineFailed
+from ultralab.memory import open_ledger
 from ultralab.system import clock
 from ultralab.system.process import identify
 
@@ -192,6 +195,44 @@ def test_a_refusal_is_passed_on_at_once(tmp_path: Path) -> None:
         work()
     assert not isinstance(caught.value, EngineDied)
     assert clock.monotonic() - asked[0] < 0.9
+
+
+def test_what_is_no_answer_comes_with_the_log_and_another_engines_error_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+
+    def work() -> None:
+        unlucky = Scripted(f"{READY}sys.stderr.write('muttering\\n'); sys.stderr.flush()\n{SERVE}time.sleep(60)")
+        with running(server(tmp_path), tmp_path), running(unlucky, tmp_path / "inner") as model:
+            model.client.tokenize("x")
+
+    with pytest.raises(EngineFailed, match="/x cannot be reached") as caught:
+        work()
+    assert not isinstance(caught.value, EngineDied)
+    assert caught.value.message.count("The last lines of its log: ") == 1
+    assert caught.value.message.endswith("muttering")
+    assert caught.value.data["log"] == str(tmp_path / "inner" / "engine.log")
+    assert caught.value.hint.endswith(f"The engine's log: {tmp_path / 'inner' / 'engine.log'}")
+
+
+def test_a_name_that_is_no_text_can_be_held_and_shown(tmp_path: Path) -> None:
+    named = Request(ModelFile(tmp_path / "m", "b\udcffd", "gguf", SHAPE), LoadOptions())
+    with (
+        pytest.raises(EngineDied, match="for b\N{REPLACEMENT CHARACTER}d ended unexpectedly"),
+        loaded(Scripted("pass"), named, ledger=open_ledger(tmp_path, 1), log=tmp_path / "log", patience=CALM),
+    ):
+        pass
+
+
+def test_who_denies_its_secret_is_given_time_to_die(tmp_path: Path) -> None:
+    leaving = SERVER.replace("else 400)", "else 401); __import__('threading').Timer(0.3, os._exit, (9,)).start()")
+    say(tmp_path / "health")
+
+    def work() -> None:
+        with running(Scripted(f"HEALTH = {str(tmp_path / 'health')!r}\n{leaving}"), tmp_path) as model:
+            model.client.tokenize("leave")
+
+    with pytest.raises(EngineDied, match=r"\(exit status 9\)"):
+        work()
 
 
 def test_an_engine_that_cannot_tell_its_health_is_watched_by_its_process(tmp_path: Path) -> None:

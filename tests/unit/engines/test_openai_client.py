@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ultralab.engines.clients import answers, openai_stream
-from ultralab.engines.clients.openai import OpenAIClient, body_of, context_of, root
+from ultralab.engines.clients import answers, failures, openai_stream
+from ultralab.engines.clients.openai import OpenAIClient, body_of, context_of, parted
 from ultralab.engines.types import Ask, Endpoint, Piece, Sampling, ToolCall
 from ultralab.kernel.errors import EngineFailed, Unsupported
 from ultralab.system import addresses, clock
@@ -137,6 +137,7 @@ def test_what_is_asked_is_what_openai_documents() -> None:
     assert headers["Authorization"] == "Bearer key"
     assert body == {
         "model": "m", "prompt": "Once", "temperature": 0.5, "max_tokens": 3, "stop": ["\n"], "seed": 7,
+        "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
         "stream": True, "stream_options": {"include_usage": True},
     }  # fmt: skip
 
@@ -174,7 +175,28 @@ def test_another_refusal_is_not_asked_again() -> None:
     ],
 )  # fmt: skip
 def test_a_stream_that_is_none_is_the_engine_s_failure(chunks: list[Any], said: str) -> None:
-    assert said in failure(Server(answer=events(chunks)), lambda client: list(client.stream(HELLO))).message
+    error = failure(Server(answer=events(chunks)), lambda client: list(client.stream(HELLO)))
+    assert said in error.message
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "hint"),
+    [
+        ("Invalid API key", 401, "The server wants a key"),
+        ("model 'x' not found", 404, "Check the name of the model"),
+        ("307 Temporary Redirect", 307, "The server is elsewhere"),
+        ("Loading model", 503, "The server is busy, or still loading"),
+        ("top_k: extra fields not permitted", 422, "Change what the reason names"),
+        ("the request exceeds the available context size", 400, "The prompt and the answer must fit"),
+        ("This model's maximum context length is 4096 tokens", 400, "The prompt and the answer must fit"),
+        ("prompt too long; exceeded max context length by 4 tokens", 400, "The prompt and the answer must fit"),
+        ("cannot give embeddings", 501, "What each engine can do"),
+        ("slot broke", 500, "Its log may say why."),
+    ],
+)
+def test_every_refusal_comes_with_a_remedy(reason: str, status: int, hint: str) -> None:
+    assert failures.remedy(reason, status).startswith(hint)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +205,7 @@ def test_a_stream_that_is_none_is_the_engine_s_failure(chunks: list[Any], said: 
         (401, b'{"error": {"message": "Invalid API Key"}}', "Invalid API Key"),
         (404, b"", "404 Not Found"),
         (422, b'{"detail": [{"msg": "extra"}]}', "extra"),
-        (500, b"<html>" + b"x" * 1_000_000, "<html>xxx"),
+        (500, b"<html>" + b"x" * 1_000_000, "500 Internal Server Error"),
         (503, b'{"error": "Loading model"}', "Loading model"),
     ],
 )
@@ -193,6 +215,7 @@ def test_a_refusal_is_told_with_its_reason_and_its_status(status: int, answer: b
         assert said in error.message
         assert len(error.message) < 400
         assert error.data == {"status": status}
+        assert error.hint == failures.remedy(said, status) != ""
 
 
 def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
@@ -206,6 +229,7 @@ def test_a_line_without_an_end_is_not_kept_for_ever() -> None:
         list(answers.lines(Answer(), 5000))  # type: ignore[arg-type]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"])), max_size=8),
     st.integers(1, 9),
@@ -291,8 +315,11 @@ def test_nobody_there_is_told_soon() -> None:
     assert clock.monotonic() - begun < 5
 
 
-def test_a_body_names_only_what_was_asked_for() -> None:
-    assert body_of(HELLO) == {"messages": [{"role": "user", "content": "Hello"}], "temperature": 0.0}
+def test_a_body_names_what_openai_knows_and_the_rest_only_where_it_was_asked_for() -> None:
+    assert body_of(HELLO) == {
+        "messages": [{"role": "user", "content": "Hello"}],
+        "temperature": 0.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0,
+    }  # fmt: skip
     drawn = Sampling(1, 0.9, 40, 0.1, 1.1, 0.2, 0.3, 5)
     assert body_of(Ask(prompt="x", sampling=drawn, tools=({"type": "function"},))) == {
         "prompt": "x", "temperature": 1, "top_p": 0.9, "top_k": 40, "min_p": 0.1, "repeat_penalty": 1.1,
@@ -301,10 +328,39 @@ def test_a_body_names_only_what_was_asked_for() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("given_as", ["http://a:1", "http://a:1/", "http://a:1/v1", "http://a:1/v1/"])
-def test_an_address_may_end_with_v1(given_as: str) -> None:
-    assert root(given_as) == "http://a:1"
-    assert root("https://a/gate/v1") == "https://a/gate"
+@pytest.mark.parametrize(
+    ("given_as", "found"),
+    [
+        ("http://a:1", ("http://a:1", "/v1")),
+        ("http://a:1/", ("http://a:1", "/v1")),
+        ("http://a:1/v1", ("http://a:1", "/v1")),
+        ("http://a:1/v1/", ("http://a:1", "/v1")),
+        ("https://a/gate/v1", ("https://a/gate", "/v1")),
+        ("https://v2.example.com", ("https://v2.example.com", "/v1")),
+        ("https://v2", ("https://v2", "/v1")),
+        ("https://a/api/paas/v4", ("https://a/api/paas/v4", "")),
+        ("https://a/v1beta/openai/", ("https://a/v1beta/openai", "")),
+    ],
+)
+def test_an_address_may_end_with_v1_or_name_another_version(given_as: str, found: tuple[str, str]) -> None:
+    assert parted(given_as) == found
+
+
+def test_a_server_whose_address_names_a_version_is_asked_there() -> None:
+    server = Server(answer=events([{"choices": [{"delta": {"content": "x"}, "finish_reason": "stop"}]}]))
+    with serving(server):
+        client = OpenAIClient(Endpoint(f"{server.url}/api/paas/v4", "key", "m"))
+        assert client.chat(HELLO.messages, 1) == "x"
+        client.health(5)
+        client.close()
+    assert [path for path, _headers, _body in server.asked] == ["/api/paas/v4/chat/completions", "/api/paas/v4/models"]
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:abc", "http://a\x01b", "https://" + "a" * 70_000])
+def test_what_is_no_address_is_the_engine_s_failure(address: str) -> None:
+    with pytest.raises(EngineFailed, match="does not answer") as caught:
+        OpenAIClient(Endpoint(address, "key"))
+    assert caught.value.hint == "See whether the server still runs, and whether its address is right."
 
 
 def test_times_are_those_that_were_seen() -> None:
@@ -313,6 +369,18 @@ def test_times_are_those_that_were_seen() -> None:
     last = list(openai_stream.pieces(sent, lambda: next(ticks), 10.0))[-1]
     assert last.timings is not None
     assert (last.timings.prompt_ms, last.timings.generated_ms, last.timings.generated_tokens) == (1000, 1500, 2)
+
+
+def test_the_token_that_ends_the_text_is_timed_where_it_is_counted() -> None:
+    ticks = iter([11.0, 12.5, 13.0])
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"text": "a"}]},
+        {"choices": [{"text": "b"}]},
+        {"choices": [{"text": "", "finish_reason": "stop"}], "usage": {"prompt_tokens": 1, "completion_tokens": 3}},
+    ]
+    last = list(openai_stream.pieces([f"data: {json.dumps(one)}" for one in chunks], lambda: next(ticks), 10.0))[-1]
+    assert last.timings is not None
+    assert (last.timings.generated_tokens, last.timings.generated_ms, last.timings.decode_tok_s) == (3, 2000, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class _Client(Unable):
         self.prompts.append(list(prompt))
         arrivals = tuple(0.5 + (0 if self._together else 0.25 * number) for number in range(count))
         read = len(prompt) - self._cached
-        return Generation("", arrivals, Timings(self._cached, read, 12.5 * len(prompt), count, 200.0 * count))
+        return Generation("", arrivals, Timings(self._cached, read, 12.5 * len(prompt), count, 200.0 * (count - 1)))
 
     def score(self, tokens: Sequence[int]) -> Iterator[TokenScore]:
         return self._inner.score(tokens)

@@ -23,6 +23,11 @@ DEFAULTS = {
     "engines.default": "llamacpp",
     "engines.context": 2048,
     "engines.threads": 0,
+    "engines.llama_server": "embedded",
+    "engines.torch_python": "",
+    "engines.ollama": "http://127.0.0.1:11434",
+    "engines.external": [],
+    "engines.prompt_cache": 0,
     "memory.reserve": 2 * 1024**3,
     "models.volumes": [],
     "models.placement": "auto",
@@ -95,6 +100,11 @@ def test_the_default_file_says_the_defaults_and_explains_each(tmp_path: Path, la
             "remove the line",
         ),
         ("[engines]\nthreads = true\n", "2: engines.threads: must be a whole number from 0 to 1024, not True", "line"),
+        (
+            '[engines]\nollama = "localhost:11434"\n',
+            "2: engines.ollama: must be an address such as http://127.0.0.1:11434, not 'localhost:11434'",
+            "line",
+        ),
         (
             "[engines]\ncontext = 0\n",
             "2: engines.context: must be a whole number of tokens, at least 256, not 0",

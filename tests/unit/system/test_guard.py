@@ -8,16 +8,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ultralab.kernel.errors import ToolFailed
 from ultralab.system import clock, guard
-from ultralab.system.process import alive, identify, start_guarded
-
-if TYPE_CHECKING:
-    import pytest
+from ultralab.system.process import Child, alive, identify, start_guarded
 
 
 def filled(path: Path, limit: int, pieces: list[bytes]) -> bytes:
@@ -122,6 +120,85 @@ def test_who_ends_with_its_parent_takes_along_what_it_started(tmp_path: Path) ->
     assert [one for one in both if one is None or alive(one)] == []
     child.end()
     child.events.close()
+
+
+def python(program: str, folder: Path) -> Child:
+    return start_guarded([sys.executable, "-c", program], log=folder / "log")
+
+
+def test_who_fled_and_floods_the_log_does_not_keep_the_guard(tmp_path: Path) -> None:
+    program = (
+        "import os, time\nif os.fork() == 0:\n os.setsid(); os.close(1); end = time.monotonic() + 4\n"
+        " while time.monotonic() < end: os.write(2, b'flooding' * 1000)\n os._exit(0)\ntime.sleep(0.3); os._exit(3)"
+    )
+    child = python(program, tmp_path)
+    assert child.wait(3) == 3
+    child.end()
+    child.events.close()
+
+
+def test_who_left_its_group_and_is_deaf_is_ended_all_the_same(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, time\nif os.fork() == 0: time.sleep(4); os._exit(0)\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.setpgid(0, os.getpgid(os.getppid()))\n"
+        "print(os.getpid(), flush=True); time.sleep(60)"
+    )
+    child = python(program, tmp_path)
+    process = identify(int(child.events.readline()))
+    child.end(patience=0.2)
+    child.events.close()
+    assert child.status() == 128 + signal.SIGKILL
+    assert process is None or not alive(process)
+
+
+def test_signals_that_the_owner_blocks_are_not_blocked_in_what_it_starts(tmp_path: Path) -> None:
+    blocked = {signal.SIGCHLD, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    try:
+        child = python("import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))", tmp_path)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert child.events.readline() == b"set()\n"
+    assert child.wait(5) == 0
+    child.end()
+    child.events.close()
+
+
+def test_the_first_patience_counts_where_two_spoke_at_once(tmp_path: Path) -> None:
+    program = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: (time.sleep(1.5), sys.exit(5)))\n"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    child = python(program, tmp_path)
+    child.events.readline()
+    child.leash.write(b"9\n0\n")
+    child.end()
+    child.events.close()
+    assert child.status() == 5
+
+
+def test_a_killed_owner_that_had_forked_ends_its_child_all_the_same(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, time; from pathlib import Path; from ultralab.system.process import start_guarded\n"
+        f"child = start_guarded(['sleep', '60'], log=Path({str(tmp_path / 'log')!r}))\n"
+        "if os.fork() == 0: os.close(1); time.sleep(5); os._exit(0)\n"  # it holds the leash as well
+        "print(child.guard.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        guard_process = identify(int(owner.stdout.readline()))
+        owner.kill()
+        owner.wait()
+        deadline = clock.monotonic() + 2
+        while guard_process and alive(guard_process) and clock.monotonic() < deadline:
+            clock.sleep(0.02)
+        assert guard_process
+        assert not alive(guard_process)
+
+
+def test_a_process_that_the_system_refuses_is_not_the_logs_fault(tmp_path: Path) -> None:
+    with pytest.raises(ToolFailed, match="Argument list too long"):
+        start_guarded(["true"], log=tmp_path / "log", extra_environment={"LONG": "x" * 4_000_000})
 
 
 def test_the_guard_imports_nothing_of_ours() -> None:

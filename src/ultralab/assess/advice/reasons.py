@@ -27,7 +27,7 @@ def reasons(chosen: Row | None, rows: Sequence[Row], place: Place, wish: Wish) -
             context=f"{wish.context:,}",
             total=format_bytes(chosen.memory.total),
             limit=format_bytes(place.limit_bytes),
-            place=place.name,
+            place=_("this machine") if place.name == "this" else place.name,
             margin=format_bytes(place.limit_bytes - chosen.memory.total),
         ),
         _speed_said(chosen, wish),
@@ -113,7 +113,7 @@ def _why_nothing(rows: Sequence[Row], place: Place, wish: Wish) -> tuple[str, ..
         "context": f"{wish.context:,}",
         "needed": format_bytes(smallest.needed),
         "limit": format_bytes(place.limit_bytes),
-        "place": place.name,
+        "place": _("this machine") if place.name == "this" else place.name,
     }
     if smallest.fits is None:
         said = _(

@@ -12,8 +12,8 @@ NOTES: Final = (
         "gpu",
         N_("Let the GPU do the work: llama.cpp and MLX use it without being told, PyTorch through MPS."),
         N_(
-            "Decoding reads every active weight once per token, so memory bandwidth decides; the GPU has all of it, "
-            "the processor cores a part."
+            "Decoding reads every active weight once per token, so memory bandwidth decides, and the number of GPU cores decides "
+            "how fast a prompt is read: so it was measured from the M1 on."
         ),
         "https://github.com/ggml-org/llama.cpp/discussions/4167",
     ),
@@ -74,9 +74,10 @@ NOTES: Final = (
         "limit",
         N_("For a model this large, read “ultralab plan limits” first."),
         N_(
-            "macOS gives the GPU about three quarters of the memory unless iogpu.wired_limit_mb says otherwise; a model beyond "
-            "that fails while it is loaded or computes on the processor."
+            "macOS gives the GPU two thirds of a small memory and three quarters of a large one, unless iogpu.wired_limit_mb says "
+            "otherwise; a model beyond that ended with an error of Metal in the middle of its work."
         ),
+        "https://github.com/ollama/ollama/pull/2354, https://github.com/ollama/ollama/issues/8331, "
         "https://github.com/ggml-org/llama.cpp/discussions/2182",
         large=True,
     ),
@@ -91,8 +92,10 @@ NOTES: Final = (
         N_("Take PyTorch for what has no other engine, for training, and as a reference."),
         N_(
             "A model as it is published takes 16 bits per weight: four times the bytes that a 4-bit MLX or GGUF model reads per "
-            "token. With --weight-bits, bitsandbytes packs the weights while they are loaded; its kernels for MPS are young."
+            "token. With --weight-bits, bitsandbytes packs the weights while they are loaded: on MPS with PyTorch 2.9 or newer, "
+            "slowly where its Metal kernels are not there."
         ),
+        "https://github.com/bitsandbytes-foundation/bitsandbytes/pull/1983, "
         "https://huggingface.co/docs/transformers/quantization/overview",
         engines=("torch",),
     ),
@@ -109,8 +112,8 @@ NOTES: Final = (
         "draft",
         N_("Try a draft model of the same family for one reader at a time (--draft)."),
         N_(
-            "Several tokens are checked in one pass over the weights. How much it helps depends on the text; with many requests "
-            "at once it does not."
+            "Several tokens are checked in one pass over the weights. How much it helps depends on how often the draft is right, "
+            "so on the text: measure it."
         ),
         "https://github.com/ggml-org/llama.cpp/blob/master/docs/speculative.md",
         engines=("llamacpp", "mlx"),
@@ -119,7 +122,11 @@ NOTES: Final = (
     Note(
         "ollama",
         N_("Set Ollama's context with the model, and its KV cache type at the server (OLLAMA_KV_CACHE_TYPE)."),
-        N_("It chooses its own context where none is given, and cuts longer prompts without a word."),
+        N_(
+            "Where none is given, its context follows from the GPU's memory (4096 tokens below 24 GiB); of a longer prompt the "
+            "beginning can be thrown away, and only its log tells."
+        ),
+        "https://github.com/ollama/ollama/blob/main/docs/context-length.mdx, https://github.com/ollama/ollama/issues/3839, "
         "https://github.com/ollama/ollama/blob/main/docs/faq.mdx",
         engines=("ollama",),
     ),

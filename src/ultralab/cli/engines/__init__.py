@@ -33,8 +33,8 @@ _COMMANDS: Final = {
     examples=(
         "ultralab engines list",
         "ultralab engines check",
-        "ultralab engines advise smollm2",
-        'ultralab engines compare smollm2 --prompt "The capital of France is"',
+        "ultralab engines advise smollm2-135m-instruct",
+        'ultralab engines compare smollm2-135m-instruct -p "Why is the sky blue?"',
     ),
 )
 def engines() -> None:

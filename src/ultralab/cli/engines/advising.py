@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     ),
     examples=(
         "ultralab engines advise",
-        "ultralab engines advise smollm2 --context 8192",
+        "ultralab engines advise smollm2-135m-instruct --context 8192",
         "ultralab engines advise deepseek-r1 --machine m3-ultra-512",
     ),
 )
@@ -47,30 +47,25 @@ def advise(request: Request, model: str, machine: str, wish: Wish) -> None:
 
 
 def _draw(console: Console, data: Mapping[str, Any]) -> None:
+    from rich.padding import Padding
     from rich.text import Text
 
     if choice := data["choice"]:
         parts = [choice["quantization"], _("KV cache {type}").format(type=choice["key_type"])]
-        parts.append(_("{total} of memory").format(total=format_bytes(choice["needed_bytes"])))
+        parts.append(_("{total} of memory").format(total=format_bytes(choice["total_bytes"])))
         console.print(
             Text(f"{choice['engine']}", style="bold green").append(f"  {choice['model']}, {', '.join(parts)}")
         )
         if not choice["ready"]:
             console.print(Text(_("This engine is not ready here: ultralab engines list"), style="yellow"))
-        if choice["ref"] is None and data["model"]:
-            console.print(_typed(choice, data["model"]), style="cyan")
+    if data["command"]:
+        console.print(Text(data["command"], style="cyan"), soft_wrap=True)
     for sentence in data["reasons"]:
         console.print(sentence)
-    if data["choice"] or data["reasons"]:
-        console.print()
-    for note in data["notes"]:
+    for number, note in enumerate(data["notes"]):
+        if number or data["choice"] or data["reasons"]:
+            console.print()
         console.print(Text(note["advice"], style="bold"))
-        console.print(f"  {note['reason']}")
-        console.print(Text(f"  {note['source']}", style="dim"))
-
-
-def _typed(choice: Mapping[str, Any], model: str) -> str:
-    words = ["ultralab chat", model, "--engine", choice["engine"], "--context", str(choice["context"])]
-    if choice["key_type"] != "f16":
-        words += ["--kv", choice["key_type"]]
-    return " ".join(words)
+        console.print(Padding(Text(note["reason"]), (0, 0, 0, 2), expand=False))
+        for source in note["source"].split(", "):
+            console.print(Padding(Text(source, style="dim", overflow="fold"), (0, 0, 0, 2), expand=False))

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
         "they agree with the first one's, speed, memory, and where they part, why."
     ),
     examples=(
-        'ultralab engines compare smollm2 --prompt "The capital of France is"',
-        'ultralab engines compare qwen3:q8_0 --with qwen3:mlx-8bit -p "Why is the sky blue?"',
-        "ultralab engines compare ./model.gguf -p hello --engine llamacpp --engine fake --raw --json",
+        'ultralab engines compare smollm2-135m-instruct -p "Why is the sky blue?"',
+        'ultralab engines compare qwen3:q8_0 --with qwen3:mlx-8bit -p "Say hello."',
+        "ultralab engines compare ./model.gguf -p hello --engine llamacpp --raw",
     ),
 )
 @click.argument("model", shell_complete=complete_ref)
@@ -97,13 +97,15 @@ def _table(data: Mapping[str, Any]) -> Table:
     from ultralab.cli.output import table
 
     made = table(
-        _("Engine"), _("Weights"), _("Agrees"), _("Prefill"), _("Decode"), _("Loaded in"), _("Memory"),
+        _("Engine"), _("Weights"), _("Agrees"), _("Prefill tok/s"), _("Decode tok/s"), _("Loaded in"), _("Memory"),
         numbers=(2, 3, 4, 5, 6),
     )  # fmt: skip
+    for column in (made.columns[0], made.columns[2], *made.columns[5:]):
+        column.no_wrap = True
     for run in data["runs"]:
         made.add_row(
             run["engine"],
-            run["weights"],
+            run["weights"] or "–",
             _agrees(run["agreement"]),
             _speed(run["prefill_tok_s"]),
             _speed(run["decode_tok_s"]),
@@ -116,9 +118,10 @@ def _table(data: Mapping[str, Any]) -> Table:
 def _agrees(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return _("(first)")
-    counted = f"{found['agreed']}/{found['compared']}"
-    return counted if found["by_tokens"] else _("{counted} characters").format(counted=counted)
+    if found["by_tokens"]:
+        return f"{found['agreed']}/{found['compared']}"
+    return _("{part} of text").format(part=f"{found['share']:.0%}")
 
 
 def _speed(value: float | None) -> str:
-    return "–" if not value else _("{speed:.1f} tok/s").format(speed=value)
+    return "–" if not value else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"

@@ -14,6 +14,9 @@ from ultralab.kernel.language import _
 if TYPE_CHECKING:
     from rich.console import Console
 
+_LOADS, _CAN = 11, 20
+"""Columns for formats and capabilities: what is left holds an address such as http://127.0.0.1:1234/v1 on one line."""
+
 
 @click.command(
     "list",
@@ -38,6 +41,8 @@ def _draw(console: Console, data: Sequence[Mapping[str, Any]], *, with_options: 
     from ultralab.cli.output import table
 
     made = table(_("Engine"), _("Here"), _("Loads"), _("Can"))
+    made.columns[0].no_wrap = True
+    made.columns[2].max_width, made.columns[3].max_width = _LOADS, _CAN
     for one in data:
         here = (
             Text(one["version"] or _("ready"), style="green") if one["ready"] else Text(one["reason"], style="yellow")

@@ -8,24 +8,33 @@ from typing import Any
 
 import click
 
+from ultralab.cli.frame import Request
+from ultralab.cli.home import home_of
+from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.language import _
 
 _KV = ("f16", "bf16", "f32", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 _PLAIN = ("context", "threads", "seed", "flash", "batch", "ubatch", "draft", "adapters", "chat_template", "projector")
 
 
-def complete_engine(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Names of engines, for the shell."""
+def complete_engine(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Names of engines, and of the external addresses of the settings, for the shell."""
     from ultralab.engines import engine_plugins
+    from ultralab.settings import load
 
-    return [plugin.name for plugin in engine_plugins() if plugin.name.startswith(incomplete)]
+    try:
+        addresses = load(home_of(context.find_object(Request) or Request())).engines.external
+    except UltralabError:  # settings that cannot be read
+        addresses = ()
+    servers = [f"external:{one.partition('=')[0]}" for one in addresses]
+    return [name for name in (*(plugin.name for plugin in engine_plugins()), *servers) if name.startswith(incomplete)]
 
 
 def engine_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--engine``, handed to the command as ``engine_name``."""
     option = click.option(
         "--engine", "engine_name", default="", metavar="NAME", shell_complete=complete_engine,
-        help=_("The engine; external:NAME for an address of the settings. [default: the first that can]"),
+        help=_("The engine; external:NAME for an address of the settings. [default: the setting engines.default, else the first that can]"),
     )  # fmt: skip
     return option(command)
 
@@ -54,7 +63,7 @@ def _options() -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
     types = click.Choice(_KV)
     return [
         click.option(
-            "--context", type=click.IntRange(1), metavar="N",
+            "--context", type=click.IntRange(16), metavar="N",
             help=_("Tokens of context. [default: the setting engines.context]"),
         ),
         click.option("--kv", type=types, default="f16", show_default=True, help=_("How the KV cache stores elements.")),
@@ -70,7 +79,7 @@ def _options() -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
             help=_("Tokens of a prompt that are computed at once (micro-batch)."),
         ),
         click.option(
-            "--threads", type=click.IntRange(0), metavar="N",
+            "--threads", type=click.IntRange(0, 1024), metavar="N",
             help=_("Processor threads. [default: one per performance core]"),
         ),
         click.option("--draft", default="", metavar="MODEL", help=_("A small model for speculative decoding.")),

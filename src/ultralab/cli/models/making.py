@@ -85,7 +85,7 @@ def _asked(given: Mapping[str, Any]) -> Asked:
     cls=Command,
     help=_(
         "Make MODEL in another format: mlx (from SafeTensors), gguf (from SafeTensors, with llama.cpp's converter), "
-        "safetensors (from GPTQ or AWQ). The result is judged by the tokens that it says, compared with its source's."
+        "safetensors (from GPTQ, AWQ or a plain GGUF). The result is judged by the tokens that it says, compared with its source's."
     ),
     examples=(
         "ultralab models convert qwen3-8b:bf16 --to mlx --bits 4",

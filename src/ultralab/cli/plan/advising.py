@@ -75,7 +75,7 @@ def _options() -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
     ),
     examples=(
         "ultralab plan advise deepseek-r1 --machine m3-ultra-512",
-        "ultralab plan advise smollm2 --context 8192",
+        "ultralab plan advise smollm2-135m-instruct --context 8192",
         "ultralab plan advise hf:unsloth/gpt-oss-120b-GGUF:MXFP4 --least 30",
     ),
 )

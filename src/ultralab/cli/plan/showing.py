@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         "the header is enough), or a reference to a source, of which only headers are fetched."
     ),
     examples=(
-        "ultralab plan show smollm2",
+        "ultralab plan show smollm2-135m-instruct",
         "ultralab plan show ./model.gguf --context 131072 --kv q8_0",
         "ultralab plan show hf:unsloth/DeepSeek-R1-GGUF:Q4_K_M --machine m3-ultra-512",
         "ultralab plan show ./model.gguf --exact --json",

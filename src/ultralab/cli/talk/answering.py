@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ultralab.cli.talk.stats import Stats
-from ultralab.kernel.text import printable
 from ultralab.system import clock
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def answer(running: Loaded, ask: Ask, write: Write, *, stoppable: bool = False) 
     except _Stopped:
         pass
     finally:
+        if thought and not text:
+            write("", False)  # what follows is no thought
         close = getattr(stream, "close", None)
         if close is not None:
             close()
@@ -69,14 +71,19 @@ def answer(running: Loaded, ask: Ask, write: Write, *, stoppable: bool = False) 
 
 def to_terminal(*, thoughts: bool) -> Write:
     """Writes to standard output at once; what is thought aloud is dim on a terminal, and left out elsewhere."""
+    from ultralab.cli.output import console
+
     terminal = sys.stdout.isatty()
+    screen = console()  # which knows what this terminal can do
+    plain = screen.no_color or screen.is_dumb_terminal
+    dim, upright = ("", "") if plain else ("\x1b[2m", "\x1b[0m")
     state = {"thinking": False}
 
     def write(text: str, thinking: bool) -> None:
         if thinking and not (thoughts and terminal):
             return
         if terminal and thinking != state["thinking"]:
-            sys.stdout.write("\x1b[2m" if thinking else "\x1b[0m\n\n")
+            sys.stdout.write(dim if thinking else f"{upright}\n\n")
             state["thinking"] = thinking
         sys.stdout.write(shown(text) if terminal else text)
         sys.stdout.flush()
@@ -85,8 +92,15 @@ def to_terminal(*, thoughts: bool) -> Write:
 
 
 def shown(text: str) -> str:
-    """Text that cannot steer a terminal: control characters but line ends and tabs are made visible."""
-    return "".join(one if one in "\n\t" else printable(one) for one in text)
+    """Text that cannot steer a terminal: control characters but line ends and tabs are made visible.
+
+    Wide and unbreakable spaces stay, and so do the joiners that emoji and Indic scripts are written with.
+    """
+    return "".join(one if one.isprintable() or _harmless(one) else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def _harmless(char: str) -> bool:
+    return char in "\n\t\u200c\u200d" or unicodedata.category(char) == "Zs"
 
 
 @contextmanager

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ultralab.cli.talk.conversation import Conversation
     from ultralab.engines.host import Loaded
     from ultralab.engines.types import Sampling
+    from ultralab.kernel.errors import UltralabError
 
 
 @click.command(
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
         "Ctrl-D ends. Without a terminal each line of standard input is a message."
     ),
     examples=(
-        "ultralab chat smollm2",
+        "ultralab chat smollm2-135m-instruct",
         'ultralab chat qwen3 --system "Answer in one sentence." --context 16384',
         "ultralab chat gpt-oss --engine external:studio",
-        "printf 'Hello\\nAnd again\\n' | ultralab chat smollm2 --json",
+        "printf 'Hello\\nAnd again\\n' | ultralab chat smollm2-135m-instruct --json",
     ),
 )
 @click.argument("model", shell_complete=complete_ref)
@@ -72,25 +73,36 @@ def chat(
 
 
 def _talk(request: Request, running: Loaded, talk: Conversation) -> None:
+    from ultralab.app.engines import require_text
     from ultralab.cli.talk import commands
-    from ultralab.kernel.errors import EngineDied, EngineFailed
+    from ultralab.kernel.errors import EngineDied, EngineFailed, RequestError
 
     terminal = sys.stdin is not None and sys.stdin.isatty() and not request.json
-    if terminal:
+    if terminal and not request.quiet:
         _greet(running)
     for line in _lines(terminal):
         if not line.strip():
             continue
         if line.startswith("/"):
-            if commands.run(line, talk, request) == "end":
+            if commands.run(line, talk) == "end":
                 return
             continue
         try:
-            _answer(request, running, talk, line, terminal=terminal)
-        except EngineFailed as error:  # too long a conversation, say: what was said stays
+            _answer(request, running, talk, require_text(line), terminal=terminal)
+        except (EngineFailed, RequestError) as error:  # too long a conversation, say: what was said stays
             if isinstance(error, EngineDied) or not terminal:
                 raise
-            print(f"{error.message}\n{error.hint}", file=sys.stderr)
+            print(_problem(error), file=sys.stderr)
+
+
+def _problem(error: UltralabError) -> str:
+    from ultralab.engines.clients.failures import is_about_context
+    from ultralab.kernel.errors import EngineFailed
+
+    hints = [error.hint]
+    if isinstance(error, EngineFailed) and is_about_context(error):
+        hints = [_("/undo or /clear makes room; a larger context: ultralab chat … --context N")]
+    return "\n".join([error.message, *(f"  → {hint}" for hint in hints if hint)])
 
 
 def _answer(request: Request, running: Loaded, talk: Conversation, line: str, *, terminal: bool) -> None:
@@ -106,6 +118,8 @@ def _answer(request: Request, running: Loaded, talk: Conversation, line: str, *,
     else:
         found = answer(running, talk.ask(line), to_terminal(thoughts=True), stoppable=terminal)
         print("\n" if terminal else "", flush=True)
+        if terminal and found.stats.finish == "length":
+            print(_("(cut off: the limit of tokens is reached, or the context is full)"), file=sys.stderr)
     talk.said(line, found)
 
 
@@ -124,15 +138,25 @@ def _lines(terminal: bool) -> Iterator[str]:
         return
     import readline  # noqa: F401 - input() edits lines with it
 
+    warned = False
     while True:
         try:
-            line = input(">>> ")
+            yield _message()
+            warned = False
         except EOFError:
             print()
             return
         except KeyboardInterrupt:
             print()
-            return
-        while line.endswith("\\"):  # a message of several lines
-            line = line[:-1] + "\n" + input("... ")
-        yield line
+            if warned:
+                return
+            warned = True  # who stops an answer twice wants to keep the conversation
+            print(_("Ctrl-C once more, or Ctrl-D, ends the conversation."), file=sys.stderr)
+
+
+def _message() -> str:
+    """A message, of several lines where they end with a backslash. Raises EOFError, KeyboardInterrupt."""
+    line = input(">>> ")
+    while line.endswith("\\"):
+        line = line[:-1] + "\n" + input("... ")
+    return line

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ultralab.cli.frame import Request
 from ultralab.kernel.errors import UltralabError
 from ultralab.kernel.language import _
+from ultralab.kernel.text import wrap
 
 if TYPE_CHECKING:
     from ultralab.cli.talk.conversation import Conversation
@@ -30,14 +31,15 @@ def known() -> dict[str, str]:
     }
 
 
-def run(line: str, talk: Conversation, request: Request) -> Literal["end", "go on"]:
+def run(line: str, talk: Conversation) -> Literal["end", "go on"]:
     """Carry a command out; what is wrong with it is said, and the conversation goes on."""
     word, _space, rest = line.strip().partition(" ")
     if word in ("/quit", "/exit", "/bye"):
         return "end"
     told = _told(word, rest.strip(), talk)
-    if told and not request.quiet:
-        print(told, file=sys.stderr)
+    width = shutil.get_terminal_size().columns
+    for one in told.splitlines():
+        print("\n".join(wrap(one, width)) if sys.stderr.isatty() else one, file=sys.stderr)
     return "go on"
 
 
@@ -81,7 +83,7 @@ def _saved(name: str, talk: Conversation) -> str:
             return _("{path} exists already; it is not overwritten.").format(path=path)
         files.write(path, content)
     except UltralabError as error:
-        return f"{error.message} {error.hint}".strip()
+        return "\n".join([error.message, *([f"  → {error.hint}"] if error.hint else [])])
     return _("Written: {path}").format(path=path)
 
 

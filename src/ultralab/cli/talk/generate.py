@@ -29,10 +29,10 @@ if TYPE_CHECKING:
         "of the library, a file or a folder; with --engine external:NAME what that server calls it."
     ),
     examples=(
-        'ultralab generate smollm2 -p "The capital of France is"',
+        'ultralab generate smollm2-135m-instruct -p "The capital of France is"',
         "ultralab generate ./model.gguf --file question.txt --max-tokens 200",
         'git diff | ultralab generate qwen3 --system "Review this change."',
-        'ultralab generate smollm2 --raw -p "1, 2, 3," --max-tokens 8 --json',
+        'ultralab generate smollm2-135m-instruct --raw -p "1, 2, 3," --max-tokens 8',
     ),
 )
 @click.argument("model", shell_complete=complete_ref)

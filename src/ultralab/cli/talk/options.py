@@ -31,6 +31,12 @@ def sampling_options(temperature: float) -> Callable[[Callable[..., Any]], Calla
     return decorate
 
 
+def _some_text(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    if "" in texts:  # every answer begins with it
+        raise click.BadParameter(_("An empty text would end every answer at once."))
+    return texts
+
+
 def _options(temperature: float) -> list[Callable[[Callable[..., Any]], Callable[..., Any]]]:
     return [
         click.option(
@@ -58,6 +64,7 @@ def _options(temperature: float) -> list[Callable[[Callable[..., Any]], Callable
             help=_("The most tokens of an answer; 0 for as many as the context holds."),
         ),
         click.option(
-            "--stop", multiple=True, metavar="TEXT", help=_("An answer ends before this text; may be repeated.")
+            "--stop", multiple=True, metavar="TEXT", callback=_some_text,
+            help=_("An answer ends before this text; may be repeated."),
         ),
     ]  # fmt: skip

@@ -26,9 +26,13 @@ class Stats:
         parts = []
         if (t := self.timings) is not None:
             read = _("{tokens} tokens read at {speed:.0f} tok/s").format(tokens=t.prompt_tokens, speed=t.prefill_tok_s)
+            if not t.prefill_tok_s:
+                read = _("{tokens} tokens read").format(tokens=t.prompt_tokens)
             if t.cached_tokens:
                 read += _(" ({cached} from the cache)").format(cached=t.cached_tokens)
             said = _("{tokens} written at {speed:.1f} tok/s").format(tokens=t.generated_tokens, speed=t.decode_tok_s)
+            if not t.decode_tok_s:  # a single token takes no time that could be told
+                said = _("{tokens} written").format(tokens=t.generated_tokens)
             parts += [read, said]
         if self.first_s is not None:
             parts.append(_("first after {seconds:.2f} s").format(seconds=self.first_s))

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from ultralab.kernel.errors import EngineFailed, FetchFailed
+from ultralab.engines.clients import failures
+from ultralab.kernel.errors import FetchFailed
 from ultralab.kernel.language import _
-from ultralab.kernel.text import printable
 from ultralab.system import http
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ def explained(path: str) -> Iterator[None]:
         with http.explained(path):
             yield
     except FetchFailed as error:
-        raise EngineFailed(_("The engine does not answer: {reason}").format(reason=error.message)) from error
+        raise failures.silent(error.message) from error
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise EngineFailed(
-            _("The engine's answer to {path} cannot be read: {error}").format(
-                path=path, error=printable(f"{type(error).__name__}: {error}")
-            )
-        ) from error
+        raise failures.unreadable(path, error) from error
+
+
+def client(base_url: str, secret: str = "", *, timeout: float = 0) -> httpx.Client:
+    """``system.http.server_client``. Raises EngineFailed for what is no address."""
+    with explained(base_url):
+        return http.server_client(base_url, secret, timeout=timeout)
 
 
 def require_success(answer: httpx.Response) -> None:
@@ -48,13 +50,13 @@ def require_success(answer: httpx.Response) -> None:
         try:
             reason = reason_in(json.loads(body))
         except ValueError:
-            reason = body.decode(errors="replace").strip()
-    raise EngineFailed(
-        _("The engine refused the request: {reason}").format(
-            reason=printable(reason or f"{answer.status_code} {answer.reason_phrase}")
-        ),
-        status=answer.status_code,
-    )
+            reason = "" if _is_page(answer, body) else body.decode(errors="replace").strip()
+    raise failures.refused(reason or f"{answer.status_code} {answer.reason_phrase}", answer.status_code)
+
+
+def _is_page(answer: httpx.Response, body: bytes) -> bool:
+    """Whether a page for a browser came: nothing in it says in a line what went wrong."""
+    return "html" in answer.headers.get("content-type", "") or body.lstrip()[:1] == b"<"
 
 
 def reason_in(found: object) -> str:
@@ -80,7 +82,7 @@ def object_of(answer: httpx.Response) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise TypeError(type(found).__name__)
     if "error" in found and (reason := reason_in(found)):  # LM Studio answers 200 to a path that it does not know
-        raise EngineFailed(_("The engine refused the request: {reason}").format(reason=printable(reason)))
+        raise failures.refused(reason)
     return found
 
 

@@ -14,7 +14,6 @@ from ultralab.engines.clients.unable import Unable
 from ultralab.engines.types import About, Ask, Capability, Endpoint, Health, Piece
 from ultralab.kernel.errors import Unsupported
 from ultralab.kernel.language import _
-from ultralab.system import http
 
 if TYPE_CHECKING:
     import httpx
@@ -35,13 +34,13 @@ class OllamaClient(Unable):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._http: httpx.Client = http.server_client(endpoint.base_url, endpoint.secret)
+        self._http: httpx.Client = answers.client(endpoint.base_url, endpoint.secret)
 
     def health(self, timeout: float) -> Health:
         """Whether it answers; Ollama has no way to ask how busy it is."""
         with (
             answers.explained("/api/version"),
-            http.server_client(self._endpoint.base_url, self._endpoint.secret, timeout=timeout) as asking,
+            answers.client(self._endpoint.base_url, self._endpoint.secret, timeout=timeout) as asking,
         ):
             answers.object_of(asking.get("/api/version"))
         return Health(0, 0.0)

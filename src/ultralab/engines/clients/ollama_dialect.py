@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from ultralab.engines.clients import failures
 from ultralab.engines.clients.answers import count, reason_in
 from ultralab.engines.types import Ask, Message, Piece, Sampling, Timings, ToolCall
 from ultralab.kernel.errors import EngineFailed, Unsupported
@@ -39,7 +40,9 @@ def body_of(ask: Ask, model: str) -> tuple[str, dict[str, Any]]:
             body["tools"] = [dict(one) for one in ask.tools]
         return "/api/chat", body
     if not ask.prompt:  # Ollama takes it for the wish to load the model
-        raise EngineFailed(_("Ollama goes on with a text only: the prompt is empty."))
+        raise EngineFailed(
+            _("Ollama goes on with a text only: the prompt is empty."), hint=_("Give it a text to go on with.")
+        )
     return "/api/generate", {**body, "prompt": ask.prompt, "raw": True}
 
 
@@ -61,7 +64,7 @@ def pieces(lines: Iterable[str]) -> Iterator[Piece]:
             continue
         chunk = json.loads(line)
         if reason := reason_in(chunk):
-            raise EngineFailed(_("The engine could not go on: {reason}").format(reason=printable(reason)))
+            raise failures.broke_off(reason)
         message = chunk.get("message") or {}
         calls += [_call(one, len(calls) + at) for at, one in enumerate(message.get("tool_calls") or ())]
         text = str(chunk.get("response") or message.get("content") or "")
@@ -72,7 +75,7 @@ def pieces(lines: Iterable[str]) -> Iterator[Piece]:
             finish = str(chunk.get("done_reason") or "stop")
             yield Piece(calls=tuple(calls), finish="tool_calls" if calls else finish, timings=timings_of(chunk))
             return
-    raise EngineFailed(_("The engine's answer ended in the middle."))
+    raise failures.cut_off()
 
 
 def timings_of(found: Mapping[str, Any]) -> Timings:

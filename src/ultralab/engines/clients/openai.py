@@ -6,6 +6,7 @@ their own documentation, named where it matters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ from ultralab.engines.clients import answers, openai_stream
 from ultralab.engines.clients.unable import Unable
 from ultralab.engines.types import About, Ask, Capability, Endpoint, Health, Piece
 from ultralab.kernel.errors import EngineFailed
-from ultralab.system import clock, http
+from ultralab.system import clock
 
 if TYPE_CHECKING:
     import httpx
@@ -21,26 +22,30 @@ if TYPE_CHECKING:
 CAPABILITIES: Final[frozenset[Capability]] = frozenset({"chat", "completion", "embeddings", "tools"})
 """What the dialect can ask for. No server says which of these a model can do."""
 
+_VERSIONED: Final = re.compile(r"^https?://[^/]+/(.+/)?v\d+[a-z0-9]*(/|$)")
 _CONTEXT: Final = ("max_model_len", "loaded_context_length", "context_length", "context_window", "n_ctx")
 
 
 class OpenAIClient(Unable):
     """Talks to one server. Implements ``engines.base.Client`` as far as the dialect goes.
 
-    The endpoint's address may end with ``/v1`` or not. Redirects are not followed: the key belongs to one address.
+    The endpoint's address may end with ``/v1`` or not; one that names a version anywhere (Zhipu's ``/api/paas/v4``, Google's
+    ``/v1beta/openai``) is taken as it is. Redirects are not followed: the key belongs to one address.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
-        self._http: httpx.Client = http.server_client(root(endpoint.base_url), endpoint.secret)
+        self._root, self._version = parted(endpoint.base_url)
+        self._http: httpx.Client = answers.client(self._root, endpoint.secret)
         self._counts = True  # whether the server lets itself be asked for token counts
 
     def health(self, timeout: float) -> Health:
         """Whether it answers; the dialect has no way to ask how busy it is."""
+        path = f"{self._version}/models"
         with (
-            answers.explained("/v1/models"),
-            http.server_client(root(self._endpoint.base_url), self._endpoint.secret, timeout=timeout) as asking,
-            asking.stream("GET", "/v1/models") as answer,
+            answers.explained(path),
+            answers.client(self._root, self._endpoint.secret, timeout=timeout) as asking,
+            asking.stream("GET", path) as answer,
         ):
             answers.require_success(answer)
         return Health(0, 0.0)
@@ -53,8 +58,9 @@ class OpenAIClient(Unable):
 
     def models(self, timeout: float = 30) -> list[dict[str, Any]]:
         """What the server serves: the objects of ``/v1/models``, each with an ``id``. ``timeout``: seconds of silence."""
-        with answers.explained("/v1/models"):
-            found = answers.object_of(self._http.get("/v1/models", timeout=timeout))["data"]
+        path = f"{self._version}/models"
+        with answers.explained(path):
+            found = answers.object_of(self._http.get(path, timeout=timeout))["data"]
             return [{**one, "id": str(one["id"])} for one in found]
 
     def stream(self, ask: Ask) -> Iterator[Piece]:
@@ -63,7 +69,7 @@ class OpenAIClient(Unable):
         Token counts are asked for (``stream_options``); a server that refuses that very field is asked again without it.
         With a ``prompt`` and without ``max_tokens`` some servers stop early: vLLM's default there is 16 tokens.
         """
-        path = "/v1/chat/completions" if ask.messages else "/v1/completions"
+        path = self._version + ("/chat/completions" if ask.messages else "/completions")
         body = {**self._named(), **body_of(ask)}
         try:
             yield from self._stream(path, body)
@@ -77,9 +83,10 @@ class OpenAIClient(Unable):
         """A vector of unit length for each text."""
         if not texts:
             return ()
-        with answers.explained("/v1/embeddings"):
+        path = f"{self._version}/embeddings"
+        with answers.explained(path):
             body = {**self._named(), "input": list(texts), "encoding_format": "float"}
-            found = answers.object_of(self._http.post("/v1/embeddings", json=body))["data"]
+            found = answers.object_of(self._http.post(path, json=body))["data"]
             ordered = sorted(found, key=lambda one: int(one["index"]))
             if len(ordered) != len(texts):
                 raise ValueError(f"{len(ordered)} != {len(texts)}")
@@ -107,33 +114,39 @@ class OpenAIClient(Unable):
 
 
 def body_of(ask: Ask) -> dict[str, Any]:
-    """A request's body without the model's name. What is at its neutral value is left to the server.
+    """A request's body without the model's name.
 
-    ``top_k``, ``min_p`` and the repeat penalty are not OpenAI's own; llama.cpp and LM Studio call the last one
-    ``repeat_penalty``, vLLM and mlx_lm ``repetition_penalty``: both are sent.
+    What OpenAI documents of the sampling is always sent, neutral values too: a server's own defaults need not be neutral
+    (vLLM takes the model's ``generation_config.json``, llama.cpp's ``top_p`` is 0.95). ``top_k``, ``min_p`` and the repeat
+    penalty are not OpenAI's own, which refuses fields that it does not know: they are sent where they are not neutral,
+    else the server's default counts. llama.cpp and LM Studio call the last one ``repeat_penalty``, vLLM and mlx_lm
+    ``repetition_penalty``: both are sent.
     """
     drawn = ask.sampling
     body: dict[str, Any] = {"messages": [dict(one) for one in ask.messages]} if ask.messages else {"prompt": ask.prompt}
-    body["temperature"] = drawn.temperature
+    body |= {
+        "temperature": drawn.temperature,
+        "top_p": drawn.top_p,
+        "presence_penalty": drawn.presence_penalty,
+        "frequency_penalty": drawn.frequency_penalty,
+    }
     optional: tuple[tuple[str, Any, bool], ...] = (
         ("max_tokens", ask.max_tokens, ask.max_tokens > 0),
         ("stop", list(ask.stop), bool(ask.stop)),
         ("tools", [dict(one) for one in ask.tools], bool(ask.tools)),
         ("seed", drawn.seed, drawn.seed is not None),
-        ("top_p", drawn.top_p, drawn.top_p != 1),
         ("top_k", drawn.top_k, drawn.top_k > 0),
         ("min_p", drawn.min_p, drawn.min_p > 0),
         ("repeat_penalty", drawn.repeat_penalty, drawn.repeat_penalty != 1),
         ("repetition_penalty", drawn.repeat_penalty, drawn.repeat_penalty != 1),
-        ("presence_penalty", drawn.presence_penalty, drawn.presence_penalty != 0),
-        ("frequency_penalty", drawn.frequency_penalty, drawn.frequency_penalty != 0),
     )
     return body | {name: value for name, value, given in optional if given}
 
 
-def root(base_url: str) -> str:
-    """The address without a trailing ``/v1``."""
-    return base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+def parted(base_url: str) -> tuple[str, str]:
+    """The address, and what stands before the dialect's paths there: ``/v1``, or nothing where it names a version itself."""
+    root = base_url.rstrip("/").removesuffix("/v1").rstrip("/")
+    return root, "" if _VERSIONED.search(root) else "/v1"
 
 
 def context_of(model: Mapping[str, Any]) -> int:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ultralab.engines.clients import failures
 from ultralab.engines.clients.answers import count, reason_in
 from ultralab.engines.types import Piece, Timings, ToolCall
 from ultralab.kernel.errors import EngineFailed
-from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 
 _FIELDS: Final = ("event", "id", "retry")  # of a server-sent event, beside its data; none is of interest
@@ -73,6 +73,7 @@ class _Answer:
     begun: float
     first: float = 0.0
     latest: float = 0.0
+    ended: float = 0.0
     chunks: int = 0
     finish: str = ""
     done: bool = False
@@ -97,9 +98,12 @@ class _Answer:
         calls = delta.get("tool_calls") or []
         for position, call in enumerate(calls):
             self._part(position, call)
+        if not (text or reasoning or calls or choice.get("finish_reason")):
+            return None
+        self.ended = self.now()
         if not (text or reasoning or calls):
             return None
-        self.latest = self.now()
+        self.latest = self.ended
         self.first = self.first or self.latest
         self.chunks += 1
         return Piece(text=text, reasoning=reasoning) if text or reasoning else None
@@ -107,7 +111,7 @@ class _Answer:
     def last(self) -> Piece:
         """What ends the answer."""
         if not (self.finish or self.done):
-            raise EngineFailed(_("The engine's answer ended in the middle."))
+            raise failures.cut_off()
         calls = tuple(
             ToolCall(call.id or f"call_{index}", call.name, call.arguments or "{}")
             for index, call in sorted(self.calls.items())
@@ -131,12 +135,13 @@ class _Answer:
             return llamacpp_timings(self.timings)
         details = self.usage.get("prompt_tokens_details") or {}
         cached = count(details, "cached_tokens")
-        end = self.latest or self.now()
+        counted = count(self.usage, "completion_tokens")  # with the token that ended the text, which shows nothing
+        end = (self.ended if counted else self.latest) or self.now()
         return Timings(
             cached_tokens=cached,
             prompt_tokens=max(0, count(self.usage, "prompt_tokens") - cached),
             prompt_ms=1000 * ((self.first or end) - self.begun),
-            generated_tokens=count(self.usage, "completion_tokens") or self.chunks,
+            generated_tokens=counted or self.chunks,
             generated_ms=1000 * (end - (self.first or end)),
             by_engine=False,
         )
@@ -163,6 +168,4 @@ def _text(value: object) -> str:
 
 
 def _refused(found: Mapping[str, Any]) -> EngineFailed:
-    return EngineFailed(
-        _("The engine could not go on: {reason}").format(reason=printable(reason_in(found) or json.dumps(found)))
-    )
+    return failures.broke_off(reason_in(found) or json.dumps(found))

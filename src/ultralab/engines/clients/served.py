@@ -6,13 +6,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ultralab.engines.clients import answers
+from ultralab.engines.clients import answers, failures
 from ultralab.engines.clients.forcing import finite
 from ultralab.engines.clients.llamaserver import LlamaServerClient
 from ultralab.engines.types import Capability, Health, TokenScore, capabilities
-from ultralab.kernel.errors import EngineFailed
-from ultralab.kernel.language import _
-from ultralab.kernel.text import printable
 from ultralab.system import http
 
 
@@ -41,11 +38,11 @@ class ServedClient(LlamaServerClient):
             for line in answers.lines(answer):
                 found = json.loads(line)
                 if reason := answers.reason_in(found):
-                    raise EngineFailed(_("The engine could not go on: {reason}").format(reason=printable(reason)))
+                    raise failures.broke_off(reason)
                 came += 1
                 yield TokenScore(int(found["token"]), finite(found["logprob"]), int(found["favourite"]))
         if came != len(tokens) - 1:
-            raise EngineFailed(_("The engine gave {got} of {wanted} scores.").format(got=came, wanted=len(tokens) - 1))
+            raise failures.cut_off()
 
     def keep(self, name: str) -> int:
         """Write the newest cached prompt to ``name``; its tokens, 0 where there is none."""

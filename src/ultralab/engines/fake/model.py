@@ -4,7 +4,7 @@ Tokens are the text's UTF-8 bytes, and one more that ends a text. The favourite 
 last byte; the log-probability of a token is −1 for the favourite and −3 for any other: nonsense, but the same everywhere.
 
 A conversation is answered with ``You said: …``. Where it begins with ``think``, that is thought aloud first; where it
-names one of the given tools, that is called instead.
+names one of the given tools, that is called instead. A tool's result is answered with ``The tool said: …``.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LONGEST_PAUSE: Final = 0.1  # seconds of one step, so that others are heard
 _TEMPLATE: Final = (
     "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}\n{% endfor %}<|assistant|>\n"
 )
-_ASKED: Final = re.compile(r"<\|user\|>\n((?:(?!<\|user\|>\n).)*)\n<\|assistant\|>\n$", re.DOTALL)
+_ASKED: Final = re.compile(r"<\|(user|tool)\|>\n((?:(?!<\|(?:user|tool)\|>\n).)*)\n<\|assistant\|>\n$", re.DOTALL)
 _TOOLS: Final = re.compile(r"^<\|tools\|>\n(\[.*?\])\n")
 
 
@@ -195,10 +195,12 @@ def _script(prompt: str) -> Iterator[int]:
     found = _ASKED.search(prompt)
     if found is None:
         return
-    asked = found.group(1)
+    role, asked = found.groups()
     tools = _TOOLS.match(prompt)
     wanted = [name for name in (json.loads(tools.group(1)) if tools else ()) if name in asked]
-    if wanted:
+    if role == "tool":
+        answer = f"The tool said: {asked}"
+    elif wanted:
         answer = f"<tool_call>{json.dumps({'name': wanted[0], 'arguments': {'asked': asked}})}</tool_call>"
     else:
         thought = f"<think>{asked}</think>" if asked.startswith("think") else ""

@@ -1,4 +1,5 @@
-"""The trouble that the fake engine makes when its model file asks for it: JSON, an object of these fields.
+"""The trouble that the fake engine makes when its model file asks for it: JSON, an object of these fields. The file is
+that JSON, or a GGUF file with it as the text of the key ``fake.trouble``, among its first keys.
 
 ``fail_load`` (a reason), ``hang_load`` (seconds), ``die_after`` (pieces of work: texts made into tokens, generations,
 scored tokens) and ``hang_after`` (likewise: then no step ends), ``token_ms`` (time for each token), ``score_ms`` (for each
@@ -22,6 +23,7 @@ from typing import Any
 from ultralab.engines import events
 
 _LARGEST = 4096
+_KEY = b"fake.trouble" + (8).to_bytes(4, "little")
 _FOREVER = 3600.0
 
 
@@ -71,11 +73,19 @@ def read_trouble(model: Path) -> Trouble:
     """The trouble that a model file asks for. Raises ValueError, OSError."""
     with model.open("rb") as stream:
         start = stream.read(_LARGEST)
-    found = json.loads(start) if start.startswith(b"{") else {}
+    found = json.loads(_asked(start) or b"{}")
     names = {one.name for one in fields(Trouble)} - {"done"}
     if unknown := sorted(set(found) - names):
         raise ValueError(f"unknown trouble: {', '.join(unknown)}")
     return Trouble(**found)
+
+
+def _asked(start: bytes) -> bytes:
+    """The JSON at the beginning of a file; empty where there is none. A GGUF text: its kind, its length, its bytes."""
+    if not start.startswith(b"GGUF"):
+        return start if start.startswith(b"{") else b""
+    text = start.partition(_KEY)[2]
+    return text[8 : 8 + int.from_bytes(text[:8], "little")]
 
 
 def _pour(count: int) -> None:

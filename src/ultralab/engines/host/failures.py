@@ -8,6 +8,8 @@ from ultralab.kernel.errors import EngineDied, EngineFailed
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
 
+_STOPS = (".", "!", "?", "…", "。", "！", "？")
+
 
 def died(title: str, status: int | None, log: Log) -> EngineDied:
     """The process ended without our doing."""
@@ -46,6 +48,13 @@ def not_ready(sentence: str, log: Log) -> EngineFailed:
     return EngineFailed(_told(sentence, lines), hint=_hint(remedy(lines) or _later(), log), log=str(log.path))
 
 
+def unusable(error: EngineFailed, log: Log) -> EngineFailed:
+    """It lives, and what it answered (``error``) was no answer."""
+    lines = log.lines()
+    hint = remedy(lines) or error.hint or _later()
+    return EngineFailed(_told(error.message, lines), hint=_hint(hint, log), **{**error.data, "log": str(log.path)})
+
+
 def _later() -> str:
     return _("Try again; if it happens again, try another engine or smaller options.")
 
@@ -54,7 +63,8 @@ def _told(message: str, lines: tuple[str, ...]) -> str:
     if not lines:
         return message
     told = _("The last lines of its log: {lines}").format(lines=last_words(lines))
-    return f"{message} {told}"
+    stop = "" if message.endswith(_STOPS) else "."
+    return f"{message}{stop} {told}"
 
 
 def _hint(what: str, log: Log) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ultralab import memory
 from ultralab.engines import choice, prompt_cache
@@ -21,8 +22,13 @@ from ultralab.engines.types import Advance, Endpoint, Launch
 from ultralab.kernel.errors import EngineFailed, Unsupported
 from ultralab.kernel.language import _
 from ultralab.kernel.progress import SILENT, Progress, Step
+from ultralab.kernel.text import printable
 from ultralab.memory import Ledger
 from ultralab.system import clock, process
+
+_OF_THE_DYING: Final = (401, 403, 503)
+"""An error that came as an HTTP answer came from somebody who lives. But our own process knows our secret and was ready:
+who denies it is about to end (llama-server forgets its keys first), or is another program on a port that became free."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class _Work:
 
     @property
     def title(self) -> str:
-        return self.request.model.title
+        """The model's name, fit to be shown and stored: a file's may hold bytes that are no text."""
+        return printable(self.request.model.title)
 
 
 @contextmanager
@@ -110,9 +117,11 @@ def _watched(work: _Work, child: process.Child, endpoint: Endpoint, log: Log) ->
     try:
         yield watch
     except EngineFailed as error:
-        answered = "status" in error.data  # an error that came as an HTTP answer came from somebody who lives
+        answered = error.data.get("status") not in (None, *_OF_THE_DYING)
         if not watch.why and child.wait(0.0 if answered else 1.0) is None:
-            raise
+            if answered or "log" in error.data:  # another engine's, whose own log it already names
+                raise
+            raise failures.unusable(error, log) from error
         status = child.wait(work.patience.ending + 1)
         if watch.why:
             raise failures.stopped(watch.why, status, log) from error

@@ -5,10 +5,12 @@ Small on purpose: what is imported here is part of every model's memory and of i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
+from typing import NoReturn
 
 from ultralab.engines import events
 from ultralab.engines.llamacpp import header, progress
@@ -42,10 +44,20 @@ def main() -> int:
     relay.end()
     events.emit("ready", url=server.listening_address)
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
-    # Ending here, without the library's own farewell, is quick and cannot hang; the kernel takes the memory back.
-    sys.stdout.flush()
-    os._exit(0)
+    return 0
+
+
+def _leave(status: int) -> NoReturn:
+    """End without the library's own farewell, which waits for threads that may never end; the kernel takes it all back."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        _leave(main())
+    except BaseException:  # noqa: BLE001 - whatever it is, the process ends now and its log says why
+        sys.excepthook(*sys.exc_info())
+        _leave(1)

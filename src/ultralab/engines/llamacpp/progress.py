@@ -11,9 +11,12 @@ A server that does not know this says nothing: then nothing is known before it i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +27,8 @@ ENVIRONMENT: Final = {"LLAMA_SERVER_ROUTER_PORT": "0"}
 
 _END: Final = b"\nultralab: the load is over\n"
 _STATE: Final = b"cmd_child_to_router:state:"
+_PATIENCE_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.0005
 _TENSORS: Final = 0.9  # of a load; the rest is the context and its first run, of which nothing is told
 
 
@@ -55,12 +60,21 @@ class Relay:
         """Give descriptor 1 back and wait for what is still on its way.
 
         The library keeps a copy of descriptor 1 for such lines and turns 1 itself to standard error, so the pipe does
-        not end: a last line says that no more is of interest.
+        not end: a last line says that no more is of interest. A relay that is gone, or stuck, costs the progress that it
+        still had and no more: it is waited for two seconds at most.
         """
-        os.write(self.pipe, _END)
+        os.set_blocking(self.pipe, False)
+        with contextlib.suppress(OSError):
+            os.write(self.pipe, _END)
         os.close(self.pipe)
         os.dup2(self.stdout, 1)
-        os.waitpid(self.pid, 0)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                return
+            time.sleep(_PAUSE_SECONDS)
 
 
 def relay() -> Relay:

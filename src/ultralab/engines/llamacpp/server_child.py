@@ -30,6 +30,7 @@ from ultralab.system.parent import end_with_parent
 
 _BLOCK = 65_536
 _PAUSE_SECONDS = 0.05
+_HEALTH_SECONDS = 1.0
 _VERSION_SECONDS = 20.0
 _LAST_LINES = 5
 _LONGEST = 500  # characters of a line that are quoted
@@ -107,12 +108,12 @@ def _watch(server: _Server) -> list[str] | None:
     """Pass on the server's log and its progress until it ends; its last lines if it was never ready, else None."""
     rest = {server.output: b"", server.log: b""}
     last: list[str] = []
-    ready = False
+    address, ready = "", False
     with selectors.DefaultSelector() as selector:
         for number in rest:
             selector.register(number, selectors.EVENT_READ)
         while selector.get_map():
-            for key, _events in selector.select():
+            for key, _events in selector.select(_PAUSE_SECONDS if address and not ready else None):
                 block = os.read(key.fd, _BLOCK)
                 if not block:
                     selector.unregister(key.fd)
@@ -120,39 +121,37 @@ def _watch(server: _Server) -> list[str] | None:
                     _write_all(2, block)
                 if ready:
                     continue
-                *lines, rest[key.fd] = (rest[key.fd] + block)[-_BLOCK:].split(b"\n")
+                *lines, kept = (rest[key.fd] + block).split(b"\n")
+                rest[key.fd] = kept[-_BLOCK:]
                 for line in lines:
-                    ready = ready or _told(line)
+                    address = address or _told(line)
                     last = [*last, line.decode(errors="replace").strip()[:_LONGEST]][-_LAST_LINES:]
+            if address and not ready and _answers(address):
+                events.emit("ready", url=address)
+                ready = True
     return None if ready else [line for line in last if line]
 
 
-def _told(line: bytes) -> bool:
-    """Make an event of a line; whether it was that the server is ready."""
+def _told(line: bytes) -> str:
+    """Make an event of a line that tells how far it is; the address, where the line says that it listens."""
     if (share := progress.share_in(line)) is not None:
         events.emit("progress", share=share)
-    if address := program.address_in(line.decode(errors="replace")):
-        _wait_for(address)
-        events.emit("ready", url=address)
-        return True
-    return False
+    return program.address_in(line.decode(errors="replace"))
 
 
-def _wait_for(address: str) -> None:
-    """Wait until ``/health`` says that the model is loaded; a server that ends meanwhile is noticed by its pipes."""
+def _answers(address: str) -> bool:
+    """Whether ``/health`` no longer says that the model is still being loaded. Whatever else it says, it serves."""
     where = urlsplit(address)
-    while True:
-        asking = http.client.HTTPConnection(where.hostname or "", where.port, timeout=5)
-        try:
-            asking.request("GET", "/health")
-            status = asking.getresponse().status
-        except OSError:
-            return
-        finally:
-            asking.close()
-        if status != http.client.SERVICE_UNAVAILABLE:
-            return
-        time.sleep(_PAUSE_SECONDS)
+    asking = http.client.HTTPConnection(where.hostname or "", where.port, timeout=_HEALTH_SECONDS)
+    try:
+        asking.request("GET", "/health")
+        return asking.getresponse().status != http.client.SERVICE_UNAVAILABLE
+    except http.client.HTTPException:
+        return True  # nonsense: its owner will say so
+    except OSError:
+        return False
+    finally:
+        asking.close()
 
 
 def _write_all(number: int, data: bytes) -> None:

@@ -97,7 +97,10 @@ def create(client: httpx.Client, model: str, source: Mapping[str, Any], paramete
     with answers.explained("/api/create"):
         status = answers.object_of(client.post("/api/create", json=body)).get("status")
         if status != "success":
-            raise EngineFailed(_("Ollama did not make the model: {status}").format(status=printable(str(status))))
+            raise EngineFailed(
+                _("Ollama did not make the model: {status}").format(status=printable(str(status))),
+                hint=_("Its log says more: https://docs.ollama.com/troubleshooting tells where it is."),
+            )
 
 
 def load(client: httpx.Client, model: str, *, embeddings: bool) -> None:

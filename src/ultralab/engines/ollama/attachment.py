@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ultralab.engines.clients import answers
 from ultralab.engines.clients.ollama import capabilities_of
 from ultralab.engines.ollama import api, naming, store
 from ultralab.engines.options import DEFAULTS, LoadOptions
@@ -14,7 +15,7 @@ from ultralab.engines.types import Advance, Endpoint, ModelFile
 from ultralab.kernel.errors import EngineFailed, NotFound, UltralabError
 from ultralab.kernel.language import _
 from ultralab.kernel.text import printable
-from ultralab.system import addresses, clock, http
+from ultralab.system import addresses, clock
 
 if TYPE_CHECKING:
     import httpx
@@ -41,7 +42,7 @@ class Stay:
 
     def models(self) -> tuple[str, ...]:
         """Ollama's own models, without those that we made of others. Raises EngineFailed."""
-        with http.server_client(self._address) as client:
+        with answers.client(self._address) as client:
             require_version(client)
             return tuple(one for one in api.names(client) if not naming.is_ours(one))
 
@@ -51,7 +52,7 @@ class Stay:
         Raises EngineFailed (Ollama does not answer, is too old, cannot take the file without a copy, cannot load it),
         NotFound (no such model there, no such file).
         """
-        client = self._http = http.server_client(self._address)
+        client = self._http = answers.client(self._address)
         self._version = require_version(client)
         self._sweep(client)
         source, shared = self._source(client)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ultralab.engines.options import LoadOptions, Takes
 from ultralab.engines.types import Availability, Capability, Endpoint, ModelFile, Refusal
-from ultralab.kernel.errors import EngineFailed
+from ultralab.kernel.errors import EngineFailed, FetchFailed
 from ultralab.kernel.language import N_, _
 from ultralab.planner.types import Amount, MemoryPlan, ModelShape
 
@@ -48,20 +48,23 @@ class Ollama:
         self.places = places
 
     def configured(self, settings: EngineSettings, which: str, secret: Callable[[str], str]) -> Ollama:
-        """The Ollama at the settings' address."""
-        return Ollama(settings.ollama.rstrip("/"), self.places)
+        """The Ollama at the settings' address; ``HOST:PORT`` is enough, as in Ollama's own ``OLLAMA_HOST``."""
+        address = settings.ollama.strip().rstrip("/")
+        return Ollama(address if "://" in address else f"http://{address}", self.places)
 
     def availability(self) -> Availability:
         """Whether an Ollama answers at the address; one small request."""
+        from ultralab.engines.clients import answers
         from ultralab.engines.ollama import api
         from ultralab.engines.ollama.attachment import how_to_start, too_old
-        from ultralab.system import http
 
-        with http.server_client(self.address, timeout=_GLANCE) as client:
-            try:
+        try:
+            with answers.client(self.address, timeout=_GLANCE) as client:
                 found = api.version(client, _GLANCE)
-            except EngineFailed as error:
-                return Availability("", error.message.rstrip("."), how_to_start())
+        except EngineFailed as error:
+            nobody = _("no Ollama answers at {address}").format(address=self.address)
+            silent = isinstance(error.__cause__, FetchFailed)
+            return Availability("", nobody if silent else error.message.rstrip("."), how_to_start())
         if api.is_too_old(found):
             return Availability("", too_old(found).rstrip("."), _("Update Ollama."))
         return Availability(f"Ollama {found}")

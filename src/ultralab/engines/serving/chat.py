@@ -32,8 +32,8 @@ def chat(desk: Desk, body: Body, reply: Reply) -> None:
     prompt = desk.encode(text, special=False)
     inside = opens_thinking(text, facts.thinking)
     splitter = Splitter(facts.thinking, facts.calling if asked.tools else None, inside=inside)
-    ticket = desk.start(prompt, asked.wanted)
-    deltas = follow(ticket, reply.wait, desk.machines(prompt, asked.wanted, splitter), len(prompt))
+    machines = desk.machines(prompt, asked.wanted, splitter)
+    deltas = follow(desk.start(prompt, asked.wanted), reply.wait, machines, len(prompt))
     heading = _heading("chatcmpl", asked.wanted)
     says = _says(desk, asked, deltas)
     if asked.wanted.stream:
@@ -50,8 +50,8 @@ def completion(desk: Desk, body: Body, reply: Reply) -> None:
     wanted = openai.completion(body, desk.options.seed)
     given = openai.prompt(body, desk.model.facts.vocabulary)
     prompt = desk.encode(given, special=True) if isinstance(given, str) else given
-    ticket = desk.start(prompt, wanted)
-    deltas = follow(ticket, reply.wait, desk.machines(prompt, wanted, Splitter(None, None)), len(prompt))
+    machines = desk.machines(prompt, wanted, Splitter(None, None))
+    deltas = follow(desk.start(prompt, wanted), reply.wait, machines, len(prompt))
     heading = _heading("cmpl", wanted)
     if wanted.stream:
         chunks = (_text_chunk(desk, heading, wanted, delta) for delta in deltas)
@@ -98,6 +98,7 @@ class _Said(NamedTuple):
 
 def _says(desk: Desk, asked: Chat, deltas: Iterable[Delta]) -> Iterator[_Said]:
     called = 0
+    role = {"role": "assistant"}  # stands in the first part that says something
     waiting: list[Token] = []  # tokens whose log-probabilities no chunk has shown
     for delta in deltas:
         message, found = _message(desk, asked, delta.parts, called)
@@ -108,6 +109,8 @@ def _says(desk: Desk, asked: Chat, deltas: Iterable[Delta]) -> Iterator[_Said]:
             logprobs = bodies.chat_logprobs(waiting, asked.wanted.top, desk.shown)
             waiting = []
         finish = _FINISH[delta.finish] if delta.finish else ""
+        if message or finish:
+            message, role = {**role, **message}, {}
         yield _Said(delta, message, logprobs, "tool_calls" if called and finish == "stop" else finish)
 
 

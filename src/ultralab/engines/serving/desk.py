@@ -27,9 +27,12 @@ class Desk:
     voice: threading.Lock = field(default_factory=threading.Lock)
 
     def encode(self, text: str, special: bool) -> tuple[int, ...]:
-        """Tokens of a text."""
+        """Tokens of a text. Raises Refused: the tokenizer does not take it."""
         with self.voice:
-            return tuple(self.model.encode(text, special))
+            try:
+                return tuple(self.model.encode(text, special))
+            except ValueError as error:
+                raise Refused(f"The tokenizer refused the text: {error}") from error
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Text of tokens."""

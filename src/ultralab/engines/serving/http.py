@@ -1,10 +1,13 @@
 """The HTTP server of an engine's process: loopback only, every path behind the secret, nothing of a request in the log.
 
-One thread per connection; none of them touches the model (see ``serving.scheduler``).
+One thread per connection; none of them touches the model (see ``serving.scheduler``). ``Host`` and ``Origin`` are not
+looked at: a page in a browser may send requests here, but it neither has the secret nor is allowed by the browser to send
+an ``Authorization`` (that takes an answer to OPTIONS, which nobody gets), whatever name it calls this machine by.
 """
 
 from __future__ import annotations
 
+import errno
 import hmac
 import socketserver
 import sys
@@ -14,14 +17,15 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from ultralab.engines.serving import chat, native
+from ultralab.engines.serving import chat, native, receive
 from ultralab.engines.serving.answer import Gone
 from ultralab.engines.serving.desk import Desk
 from ultralab.engines.serving.fields import Body, Refused, parse
 from ultralab.engines.serving.reply import Reply
 from ultralab.engines.serving.scheduler import note
+from ultralab.system import clock
 
-_LONGEST_BODY: Final = 64 * 1024 * 1024
+_FULL_SECONDS: Final = 0.05
 _IDLE_SECONDS: Final = 600.0  # for a connection that nobody uses, and for a client that does not read its answer
 
 Question = Callable[[Desk, Reply], None]
@@ -65,6 +69,15 @@ class Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
         """Where it answers."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def get_request(self) -> tuple[Any, Any]:
+        """The next connection. Where no file may be opened any more, it waits, and nobody turns round at full speed."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                clock.sleep(_FULL_SECONDS)
+            raise
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A connection that broke is the client's own affair; anything else is a fault of ours."""
         error = sys.exc_info()[1]
@@ -89,7 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the standard library refuses by itself, in the form of our own refusals."""
         self.close_connection = True
-        Reply(self).json(Refused(message or explain or str(code), status=code).body(), code)
+        usual = self.responses.get(code, ("",))[0]
+        Reply(self).json(Refused(message or explain or usual or str(code), status=code).body(), code)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: request lines may carry what nobody should find in a log."""
@@ -111,31 +125,21 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _content(self) -> Body:
-        """The body. The secret is asked for first: strangers are not listened to. Raises Refused."""
+        """The body. The secret is asked for first: strangers are not listened to. Raises Refused, Gone."""
+        keep, self.close_connection = self.close_connection, True  # an unread rest would be taken for the next request
         given = self.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(errors="replace"), self.server.expected):
-            self.close_connection = True
             raise Refused("Invalid API key.", status=401, kind="authentication_error")
-        length = self.headers.get("Content-Length")
-        if self.headers.get("Transfer-Encoding") or (length is None and self.command == "POST"):
-            self.close_connection = True
-            raise Refused("Content-Length is missing.", status=411)
-        if length is None:
-            return {}
-        if not (length.isascii() and length.isdigit()):
-            self.close_connection = True
-            raise Refused("Content-Length is no number.")
-        if int(length) > _LONGEST_BODY:
-            self.close_connection = True
-            raise Refused(f"The body is larger than {_LONGEST_BODY} bytes.", status=413)
-        content = self.rfile.read(int(length))
-        if len(content) < int(length):
-            raise Gone
+        content = receive.content(self.headers, self.rfile, self.command == "POST")
+        self.close_connection = keep
         return parse(content) if self.command == "POST" else {}
 
     def _route(self) -> Route:
         """What answers this path. Raises Refused."""
-        address = urlsplit(self.path)
+        try:
+            address = urlsplit(self.path)
+        except ValueError as error:
+            raise Refused(f"The address cannot be read: {error}") from error
         if self.command == "GET" and (question := _GET.get(address.path)):
             return lambda desk, _body, reply: question(desk, reply)
         if self.command == "POST" and (route := _POST.get(address.path)):

@@ -5,6 +5,7 @@ Source: llama.cpp ``tools/server/README.md``. What our clients do not use of it 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,8 +83,8 @@ def completion(desk: Desk, body: Body, reply: Reply) -> None:
     wanted = openai.completion({**body, **renamed, "logprobs": None}, desk.options.seed)
     given = openai.prompt(body, desk.model.facts.vocabulary)
     prompt = desk.encode(given, special=True) if isinstance(given, str) else given
-    ticket = desk.start(prompt, wanted)
-    deltas = follow(ticket, reply.wait, desk.machines(prompt, wanted, Splitter(None, None)), len(prompt))
+    machines = desk.machines(prompt, wanted, Splitter(None, None))
+    deltas = follow(desk.start(prompt, wanted), reply.wait, machines, len(prompt))
     texts: list[str] = []
     tokens: list[int] = []
     for delta in deltas:
@@ -117,7 +118,7 @@ def score(desk: Desk, body: Body, reply: Reply) -> None:
             reply.begin("application/x-ndjson")
         if isinstance(one, TokenScore):
             found = {"token": one.token, "logprob": one.logprob, "favourite": one.favourite}
-            reply.send(dumps(found | ({"logprob": None} if one.logprob - one.logprob != 0 else {})) + b"\n")
+            reply.send(dumps(found | ({} if math.isfinite(one.logprob) else {"logprob": None})) + b"\n")
     if not reply.started:
         reply.begin("application/x-ndjson")
     reply.end()
@@ -138,6 +139,8 @@ def embeddings(desk: Desk, body: Body, reply: Reply) -> None:
     vectors: list[Sequence[float]] = [
         one for one in values(desk.scheduler.submit(work), reply.wait) if isinstance(one, tuple)
     ]
+    if not all(math.isfinite(number) for vector in vectors for number in vector):
+        raise Refused("The model's vector holds what is no number: its weights are probably damaged.", status=500)
     read = sum(len(tokens) for tokens in encoded)
     name = body.get("model")
     heading = Heading("", 0, name if isinstance(name, str) else "default")

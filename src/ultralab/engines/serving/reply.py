@@ -30,7 +30,8 @@ class Reply:
         """A whole answer."""
         payload = dumps(content)
         self._head(status, "application/json", f"{len(payload)}")
-        self._write(payload)
+        if self._handler.command != "HEAD":
+            self._write(payload)
 
     def begin(self, kind: str) -> None:
         """Start a stream of content type ``kind``."""
@@ -75,8 +76,9 @@ class Reply:
         self._looked = clock.monotonic()
         connection: socket.socket = self._handler.connection
         try:
-            readable = select.select([connection], [], [], 0)[0]
-            if readable and not connection.recv(1, socket.MSG_PEEK):
+            poll = select.poll()  # select() knows no file number above 1023
+            poll.register(connection, select.POLLIN)
+            if poll.poll(0) and not connection.recv(1, socket.MSG_PEEK):
                 raise Gone
         except (OSError, ValueError) as error:
             raise Gone from error
@@ -105,5 +107,5 @@ class Reply:
 
 
 def dumps(content: Any) -> bytes:
-    """JSON, as UTF-8."""
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    """JSON, as UTF-8. Raises ValueError for NaN and the infinities, which JSON does not have."""
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")

@@ -23,7 +23,7 @@ class Detokenizer:
     def __init__(self, decode: Callable[[Sequence[int]], str], prompt: Sequence[int] = ()) -> None:
         self._decode = decode
         self._tokens = list(prompt[-_CONTEXT:])
-        self._fresh = len(self._tokens)  # where the tokens begin that are not whole yet
+        self._silent = 0  # tokens since the last one that made something whole
         self._said = len(decode(self._tokens).rstrip(_UNKNOWN)) if self._tokens else 0
 
     def feed(self, token: int) -> str:
@@ -31,10 +31,13 @@ class Detokenizer:
         self._tokens.append(token)
         text = self._decode(self._tokens)
         whole = text.rstrip(_UNKNOWN)
-        if len(self._tokens) - self._fresh > _PATIENCE:
+        self._silent += 1
+        if self._silent > _PATIENCE:
             whole = text
         piece = whole[self._said :]
         self._said = max(self._said, len(whole))
+        if piece or len(whole) == len(text):
+            self._silent = 0
         if len(whole) == len(text):
             self._advance()
         return piece
@@ -42,7 +45,7 @@ class Detokenizer:
     def finish(self) -> str:
         """What was held back; bytes that are no UTF-8 as U+FFFD."""
         rest = self._decode(self._tokens)[self._said :] if self._tokens else ""
-        self._tokens, self._fresh, self._said = [], 0, 0
+        self._tokens, self._silent, self._said = [], 0, 0
         return rest
 
     def _advance(self) -> None:
@@ -50,7 +53,6 @@ class Detokenizer:
         if len(self._tokens) > _WINDOW:
             del self._tokens[:-_CONTEXT]
             self._said = len(self._decode(self._tokens))
-        self._fresh = len(self._tokens)
 
 
 class Stops:

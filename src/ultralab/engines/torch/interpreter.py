@@ -86,7 +86,9 @@ def _there(python: str) -> Found:
         version = (int(said["python"][0]), int(said["python"][1]))
         packages = {str(name): str(value) for name, value in said["packages"].items()}
     except ToolFailed as error:
-        return Found({}, trouble=error.message)
+        if "status" not in error.data:  # it could not even be started
+            return Found({}, trouble=error.message)
+        return Found({}, trouble=_("{python} is no Python interpreter.").format(python=python))
     except (ValueError, LookupError, TypeError, AttributeError):
         return Found({}, trouble=_("{python} is no Python interpreter.").format(python=python))
     return Found(packages, Path(place) if place else None, version)

@@ -25,6 +25,7 @@ from ultralab.engines.torch.prompts import (
     Text,
     cache_name,
     fingerprint,
+    forget,
     in_one_piece,
     read,
     require_memory,
@@ -190,9 +191,13 @@ class TorchModel:
 
     def _forward(self, ids: list[int], text: Text, **more: int) -> torch.Tensor:
         """Read tokens after a text, which then holds them; logits (tokens asked for, vocabulary)."""
-        with torch.inference_mode():
-            given = torch.tensor([ids], device=self._model.device)
-            answer = self._model(input_ids=given, use_cache=True, **{self._cache_name: text.cache}, **more)
+        try:
+            with torch.inference_mode():
+                given = torch.tensor([ids], device=self._model.device)
+                answer = self._model(input_ids=given, use_cache=True, **{self._cache_name: text.cache}, **more)
+        except BaseException:
+            forget(text, self._model.config)  # some of its layers may have read them, others not
+            raise
         text.tokens.extend(ids)
         logits: torch.Tensor = answer.logits[0]
         return logits

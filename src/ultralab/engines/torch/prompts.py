@@ -67,6 +67,12 @@ class Shelf:
         del self.idle[: max(0, len(self.idle) - room)]
 
 
+def forget(text: Text, config: Any) -> None:
+    """Make a text empty; what its cache held is given back."""
+    text.tokens.clear()
+    text.cache = DynamicCache(config=config)
+
+
 def in_one_piece(cache: Any) -> bool:
     """Whether a text must be read at once: layers with a recurrent state are not made to go on with several tokens."""
     return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers)

@@ -30,7 +30,8 @@ class Options:
 class Plan:
     """What a conversion would be. ``variant`` is the plain name of what it makes, ``options`` the record's words.
 
-    ``lossless``: the result must say what the source says. ``size`` is about what it takes on the disk, ``memory`` at its
+    ``lossless``: the result must say what the source says; where it is not, at least the share ``least`` of the tokens
+    must agree. ``size`` is about what it takes on the disk, ``memory`` at its
     peak, both bytes, the judge left out. ``versionless``: what another version of the tool made is good as well.
     """
 
@@ -43,6 +44,7 @@ class Plan:
     size: int
     memory: int
     versionless: bool = True
+    least: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ def convert(
     """Make ``record`` in the format ``to`` (one of :data:`TARGETS`) and add it to the library.
 
     The result is asked for the tokens that the source says. Where nothing was rounded (``Plan.lossless``) it must say the
-    same, or it is refused, unless ``accept``; where it was, the share is recorded. What could not be judged, and why, is
+    same, or it is refused, unless ``accept``; where it was, the share is recorded, and is to be ``Plan.least``. A tokenizer
+    that was made anew must cut texts as the source does. What could not be judged, and why, is
     recorded too; ``judged`` false leaves it out. What the library already has is returned at once; interrupted, or killed,
     nothing stays but a folder that the next call removes. Raises UnknownChoice, Unsupported, RequestError, ToolFailed,
     Failure (it says something else), FileDamaged, NotFound, DiskFull, Busy.
@@ -160,16 +161,19 @@ def _judge(task: Task, header: ModelHeader, *, accept: bool) -> str:
         return f"not judged: the source does not run here ({error.data.get('program')!s}, {error.data.get('status')})"
     made = task.to if result_kind == "mlx" else task.to / header.entry if header.entry else _only_file(task.to)
     try:
-        verdict = judge.compare(answer, judge.ask_result(result_kind, made, answer, task.scratch, task.progress))
+        found = judge.ask_result(result_kind, made, answer, task.scratch, task.progress)
     except ToolFailed:
         if not accept:
             raise
         return "kept anyway: the result does not run here"
-    if task.plan.lossless and not verdict.same:
-        if not accept:
-            raise judge.refusal(task.record.ref, verdict)
-        return f"kept anyway: {verdict.words}"
-    return verdict.words
+    verdict, problem = judge.compare(answer, found), None
+    if (task.plan.lossless and not verdict.same) or verdict.share < task.plan.least:
+        problem = judge.refusal(task.record.ref, verdict)
+    elif kind == "gguf" and (text := judge.cut_otherwise(answer, found)):  # its tokenizer was made anew
+        problem = judge.cutting_refusal(task.record.ref, text)
+    if problem and not accept:
+        raise problem
+    return f"kept anyway: {verdict.words}" if problem else verdict.words
 
 
 def _only_file(folder: Path) -> Path:

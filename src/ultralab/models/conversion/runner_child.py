@@ -1,8 +1,8 @@
 """The process that runs a model for the judge: greedy tokens, and what it would choose at each place of given ones.
 
 ``python -m ultralab.models.conversion.runner_child REQUEST``; the request is JSON: ``kind`` (mlx, gguf), ``path``,
-``count``, ``answer`` (the file to write), and either ``texts`` (prompts: generate ``count`` tokens for each) or ``sequences`` and ``starts`` (as an
-answer gave them). The answer: ``sequences`` (prompt and tokens; a prompt's text may stand for its tokens), ``starts``
+``count``, ``answer`` (the file to write), ``probes`` (texts to cut), and either ``texts`` (prompts: generate ``count`` tokens for each) or ``sequences`` and ``starts`` (as an
+answer gave them). The answer: ``probes`` (their tokens), ``sequences`` (prompt and tokens), ``starts``
 (where the generated tokens begin) and ``choices``, for each generated token ``[first, second, margin]``: the model's
 first and second choice at that place when it is given the tokens before, and how far the first leads, in standard
 deviations of the logits (0 where that is not known).
@@ -23,8 +23,8 @@ from ultralab.models.conversion.rope_settings import for_mlx
 from ultralab.system import http
 from ultralab.system.parent import end_with_parent
 
-Sequence = list[Any]
-"""Token numbers; the first item may be a text."""
+Sequence = list[int]
+"""Token numbers."""
 
 Choice = list[float]
 
@@ -106,8 +106,10 @@ class Gguf(Runner):
         self._http = http.loopback_client(self._server.listening_address, secret)
 
     def prompt(self, text: str) -> Sequence:
-        """The server takes the text itself for its tokens."""
-        return [text]
+        """By the file's own tokenizer, with the tokens that it wants around a text."""
+        answer = self._http.post("/tokenize", json={"content": text, "add_special": True})
+        answer.raise_for_status()
+        return [int(token) for token in answer.json()["tokens"]]
 
     def generate(self, prompt: Sequence, count: int) -> list[int]:
         """One request to llama.cpp's own ``/completion`` (its ``tools/server/README.md``)."""
@@ -154,7 +156,8 @@ def _answer(request: dict[str, Any]) -> None:
     else:
         sequences, starts = request["sequences"], request["starts"]
     choices = [runner.choices(sequence, start) for sequence, start in zip(sequences, starts, strict=True)]
-    answer = json.dumps({"sequences": sequences, "starts": starts, "choices": choices})
+    probes = [runner.prompt(text) for text in request["probes"]]
+    answer = json.dumps({"sequences": sequences, "starts": starts, "choices": choices, "probes": probes})
     Path(request["answer"]).write_text(answer, encoding="utf-8")
 
 

@@ -21,6 +21,9 @@ from ultralab.system import files
 LARGEST_FILE: Final = 5 * 10**9
 """Bytes of data in one file, as Hugging Face's own tools split; a larger tensor has a file of its own."""
 
+WIDTHS: Final = {"F16": 2, "BF16": 2, "F32": 4}
+"""Bytes of a number, for the types that plain weights have."""
+
 _BLOCK: Final = 16 * 1024 * 1024
 _MOST_HEADER: Final = 256 * 1024 * 1024
 

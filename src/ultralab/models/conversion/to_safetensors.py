@@ -1,4 +1,4 @@
-"""GPTQ and AWQ to F16 SafeTensors, by our own numpy code (``dequantize``)."""
+"""GPTQ, AWQ and plain llama-like GGUF to SafeTensors, by our own numpy code (``dequantize``, ``gguf_unpack``)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from ultralab.kernel.errors import FileDamaged, Unsupported
 from ultralab.kernel.language import _
+from ultralab.models.conversion import from_gguf
 from ultralab.models.conversion.base import Options, Plan, Task
 from ultralab.models.conversion.dequantize import dequantization_memory, dequantize, dequantized_size, packing_of
 from ultralab.models.types import ModelRecord
@@ -25,12 +26,14 @@ _LARGEST_TENSOR: Final = 2 * 1024**3  # bytes of a packed matrix; the memory tha
 
 
 class ToSafetensors:
-    """Packed weights as F16."""
+    """Packed weights as F16; those of a GGUF file as F16, BF16 or F32."""
 
-    sources: frozenset[str] = frozenset({"gptq", "awq"})
+    sources: frozenset[str] = frozenset({"gptq", "awq", "gguf"})
 
     def plan(self, record: ModelRecord, options: Options) -> Plan:
         """See ``base.Target``."""
+        if record.format == "gguf":
+            return from_gguf.plan(record, options)
         if options.bits or options.group_size or options.mode or options.dtype not in ("", "F16"):
             raise Unsupported(
                 _("Packed weights become F16, nothing else."),
@@ -50,6 +53,9 @@ class ToSafetensors:
 
     def make(self, task: Task) -> None:
         """See ``base.Target``."""
+        if task.record.format == "gguf":
+            from_gguf.make(task)
+            return
         names = [file.name for file in task.record.files]
         weights = [task.source / name for name in names if name.endswith(".safetensors")]
         config = _config(task.source / "config.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from ultralab.engines import events
 from ultralab.engines.llamacpp.progress import share_in
+from ultralab.system import clock
 
 SAID = b'cmd_child_to_router:state:{"state":"loading","payload":{"stages":["text_model"],"current":"text_model","value":0.5}}\n'
 DRAFT = SAID.replace(b'["text_model"]', b'["text_model","spec_model"]').replace(b':"text_model"', b':"spec_model"')
@@ -55,3 +57,25 @@ os.write(1, b"later\\n")
     assert found[1].share == pytest.approx(0.45)
     assert b"noise" not in said
     assert said.endswith(b"later\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_relay_that_is_gone_or_stuck_holds_nobody_up(number: int) -> None:
+    script = f"""
+import os
+from ultralab.engines import events
+from ultralab.engines.llamacpp import progress
+relay = progress.relay()
+os.kill(relay.pid, {int(number)})
+os.set_blocking(1, False)
+try:
+    while True: os.write(1, b"nobody reads this any more\\n" * 100)
+except OSError:
+    os.set_blocking(1, True)
+relay.end()
+events.emit("ready", url="http://127.0.0.1:1")
+"""
+    begun = clock.monotonic()
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, timeout=60).stdout
+    assert [found.kind for line in said.splitlines() if (found := events.parse(line))] == ["ready"]
+    assert clock.monotonic() - begun < 10

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from tests.gguf_maker import tiny_llama
 from tests.unit.engines.llamacpp import stand_in
+from tests.unit.engines.scripted_engine import CALM
 
 from ultralab.engines.host import Request, loaded
 from ultralab.engines.llamacpp.engine import LlamaCpp
@@ -131,3 +132,62 @@ def test_a_flood_in_its_log_is_no_flood_in_memory(tmp_path: Path) -> None:
     ):
         pass
     assert len(caught.value.message) < 10_000
+
+
+# It says where it listens, writes more than a pipe holds, and only then has loaded its model; or answers nonsense.
+TALKER = """
+import socket, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+kind = sys.argv[1]
+class Handler(BaseHTTPRequestHandler):
+    loaded = False
+    def do_GET(self):
+        if kind == "nonsense":
+            self.wfile.write(b"\\\\0no HTTP\\r\\n\\r\\n")
+            return
+        self.send_response(200 if Handler.loaded else 503)
+        self.end_headers()
+    do_POST = do_GET
+    def log_message(self, *_): pass
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print("x" * 70_000, file=sys.stderr)
+print(f"main: server is listening on http://127.0.0.1:{server.server_address[1]}", file=sys.stderr, flush=True)
+for _ in range(3000): print("a long story " * 10, file=sys.stderr, flush=True)
+Handler.loaded = True
+threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize("kind", ["late", "nonsense"])
+def test_one_that_talks_much_before_it_is_ready_is_heard_out(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "talker.py").write_text(TALKER)
+    engine = LlamaCpp(str(saying(tmp_path / "llama-server", f"exec {sys.executable} {tmp_path}/talker.py {kind}")))
+    asked: list[float] = []
+
+    def work() -> None:
+        with loaded(
+            engine, request(tmp_path), ledger=open_ledger(tmp_path, 10**12), log=tmp_path / "log", patience=CALM
+        ) as model:
+            asked.append(model.load_seconds)
+            model.client.tokenize("x")
+
+    with pytest.raises(EngineFailed) as caught:
+        work()
+    assert asked[0] < 10
+    if kind == "nonsense":
+        assert f"The engine's log: {tmp_path / 'log'}" in caught.value.hint
+        assert "a long story" in caught.value.message
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_a_port_that_is_taken_has_a_remedy(tmp_path: Path) -> None:
+    said = "srv start: couldn't bind HTTP server socket, hostname: 127.0.0.1, port: 8080"
+    engine = LlamaCpp(str(saying(tmp_path / "llama-server", f'echo "{said}" >&2; exit 1')))
+    with (
+        pytest.raises(EngineFailed) as caught,
+        loaded(engine, request(tmp_path), ledger=open_ledger(tmp_path, 10**12), log=tmp_path / "log"),
+    ):
+        pass
+    assert said in caught.value.message
+    assert caught.value.hint.startswith("The port is taken by another program: ")

@@ -240,7 +240,7 @@ def test_a_hash_is_read_from_the_name_that_a_store_gave(tmp_path: Path) -> None:
         (Trouble(version="0.5.4"), "Ollama 0.5.4 is too old: 0.5.5 is needed", "Update Ollama."),
         (Trouble(stranger=True), "is not Ollama", "ollama serve"),
         (Trouble(failing={"/api/version": "broken"}), "is not Ollama", "ollama serve"),
-        (Trouble(delay=3), "does not answer", "ollama serve"),
+        (Trouble(delay=3), "no Ollama answers at", "ollama serve"),
     ],
 )
 def test_an_ollama_that_is_none_is_told_before_anything_is_asked_of_it(
@@ -258,9 +258,22 @@ def test_an_ollama_that_is_none_is_told_before_anything_is_asked_of_it(
         assert {path for path, _body in server.asked} <= {"/api/version"}
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:abc", "http://a\x01b", "ftp://a", ""])
+def test_what_is_no_address_is_said_and_never_raised(address: str) -> None:
+    state = Ollama(address).availability()
+    assert not state.ready
+    assert "ultralab config set engines.ollama" in state.hint
+
+
+@pytest.mark.parametrize("given_as", ["localhost:11434", "http://localhost:11434/", " http://localhost:11434 "])
+def test_an_address_may_be_a_host_and_a_port(given_as: str) -> None:
+    settings = EngineSettings(ollama=given_as)
+    assert Ollama().configured(settings, "", str).address == "http://localhost:11434"
+
+
 def test_nobody_there_is_told_with_how_to_start_it() -> None:
     state = Ollama("http://127.0.0.1:9").availability()
-    assert "does not answer" in state.reason
+    assert "no Ollama answers at" in state.reason
     assert "ollama serve" in state.hint
     error = failure(Stay("http://127.0.0.1:9", theirs("m"), LoadOptions()))
     assert "does not answer" in error.message

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ultralab.engines.serving import openai
@@ -125,6 +125,7 @@ _NAMES = [
 ]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(_NAMES), _JSON))
 def test_no_body_breaks_the_reader(body: dict[str, Any]) -> None:
     for read in (
@@ -137,6 +138,7 @@ def test_no_body_breaks_the_reader(body: dict[str, Any]) -> None:
             read()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50))
 def test_no_bytes_break_the_reader(content: bytes) -> None:
     with contextlib.suppress(Refused):

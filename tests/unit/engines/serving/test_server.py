@@ -6,11 +6,14 @@ import base64
 import contextlib
 import http.client
 import json
+import math
+import os
+import resource
 import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,15 @@ import pytest
 
 from ultralab.engines.clients.served import ServedClient
 from ultralab.engines.fake.model import FakeModel, favourite, load
+from ultralab.engines.fake.trouble import Trouble
 from ultralab.engines.options import LoadOptions, PromptCache
 from ultralab.engines.serving.desk import Desk
 from ultralab.engines.serving.http import Server
 from ultralab.engines.serving.scheduler import Scheduler
+from ultralab.engines.serving.types import Facts
 from ultralab.engines.types import Ask, Endpoint, Sampling
 from ultralab.kernel.errors import EngineFailed, Unsupported
+from ultralab.system.process import allow_open_files
 
 SECRET = "a secret"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -73,7 +79,13 @@ def _serving(folder: Path, trouble: str = "GGUF", **options: Any) -> Iterator[Ru
     path = folder / "model"
     path.write_text(trouble)
     chosen = LoadOptions(**options)
-    model, scheduler = load(path, chosen, lambda _share: None), Scheduler()
+    with _around(load(path, chosen, lambda _share: None), chosen) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _around(model: FakeModel, chosen: LoadOptions) -> Iterator[Running]:
+    scheduler = Scheduler()
     threading.Thread(target=scheduler.run, args=(model,), daemon=True).start()
     server = Server(Desk(model, chosen, scheduler), SECRET)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
@@ -131,6 +143,8 @@ def test_a_streamed_chat_answer(running: Running) -> None:
     assert counts["choices"] == []
     assert counts["usage"]["completion_tokens"] == counts["timings"]["predicted_n"] == 10 + 7 + 1
     assert {one["object"] for one in chunks} == {"chat.completion.chunk"}
+    roles = [one["choices"][0]["delta"].get("role") for one in chunks]  # OpenAI's own client makes its message of it
+    assert roles == ["assistant", *([None] * (len(chunks) - 1))]
     assert len({one["id"] for one in (*chunks, counts)}) == 1
 
 
@@ -242,7 +256,10 @@ def test_nothing_is_said_to_strangers(running: Running, path: str, given: dict[s
     ("head", "status"),
     [
         ("POST /tokenize HTTP/1.1\r\nAuthorization: Bearer a secret\r\n", 411),
-        ("POST /tokenize HTTP/1.1\r\nAuthorization: Bearer a secret\r\nTransfer-Encoding: chunked\r\n", 411),
+        ("POST /tokenize HTTP/1.1\r\nAuthorization: Bearer a secret\r\nTransfer-Encoding: gzip, chunked\r\n", 400),
+        ("GET http://[/ HTTP/1.1\r\nAuthorization: Bearer a secret\r\nConnection: close\r\n", 400),
+        ("GET /health HTTP/1.1\r\nAuthorization: Bearer x\r\nAuthorization: Bearer a secret\r\n", 401),
+        ("OPTIONS /health HTTP/1.1\r\nOrigin: http://elsewhere\r\nAccess-Control-Request-Method: GET\r\n", 501),
         ("POST /tokenize HTTP/1.1\r\nAuthorization: Bearer a secret\r\nContent-Length: -5\r\n", 400),
         ("POST /tokenize HTTP/1.1\r\nAuthorization: Bearer a secret\r\nContent-Length: 99999999999\r\n", 413),
         ("POST /tokenize HTTP/1.1\r\nContent-Length: 99999999999\r\n", 401),
@@ -263,6 +280,97 @@ def test_broken_requests(running: Running, head: str, status: int) -> None:
     else:  # a request without a version gets an answer without a head (HTTP/0.9)
         body = answer
     assert json.loads(body)["error"]["code"] == status
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_a_body_may_come_in_chunks(running: Running, size: int) -> None:
+    body = json.dumps({"content": "ab" * 10_000}).encode()
+    with running.connect() as connection:
+        for _again in range(2):  # what follows on the connection is the next request
+            parts = (body[at : at + size] for at in range(0, len(body), size))
+            connection.request("POST", "/tokenize", parts, {"Authorization": f"Bearer {SECRET}"}, encode_chunked=True)
+            assert len(json.loads(connection.getresponse().read())["tokens"]) == 20_000
+            size = max(size, 50)
+
+
+def test_a_prompt_that_no_tokenizer_takes_is_the_askers_fault(running: Running) -> None:
+    status, found = running.ask("/v1/chat/completions", {"messages": [{"role": "\ud83d", "content": "a"}]})
+    assert (status, found["error"]["message"].startswith("The tokenizer refused the text: ")) == (400, True)
+
+
+def test_a_vector_that_is_none_is_an_error_and_no_broken_json() -> None:
+    class Damaged(FakeModel):
+        def embed(self, tokens: Sequence[int]) -> Sequence[float]:
+            return [math.nan]
+
+    facts = Facts(100, 1, 257, frozenset(), frozenset({"embeddings"}))
+    with _around(Damaged(facts, Trouble(), 10), LoadOptions()) as running:
+        status, found = running.ask("/v1/embeddings", {"input": "a"})
+        assert status == 500
+        assert found["error"]["message"].startswith("The model's vector holds what is no number")
+
+
+def test_a_thousand_open_files_do_not_make_a_client_look_gone(tmp_path: Path) -> None:
+    allow_open_files()
+    with contextlib.ExitStack() as held, _serving(tmp_path, '{"token_ms": 50}') as running:
+        for _number in range(1100):
+            held.callback(os.close, os.dup(0))
+        body = {"prompt": "a", "max_tokens": 12}  # long enough to be looked after
+        assert running.ask("/v1/completions", body)[1]["usage"]["completion_tokens"] == 12
+
+
+def test_where_no_file_may_be_opened_any_more_the_processor_is_left_in_peace(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("GGUF")
+    model = load(tmp_path / "model", LoadOptions(), lambda _share: None)
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Server(Desk(model, LoadOptions(), Scheduler()), SECRET) as server, contextlib.ExitStack() as held:
+        for _number in range(10):  # the system takes them for the server
+            held.enter_context(socket.create_connection(("127.0.0.1", server.server_address[1])))
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        held.callback(serving.join)
+        held.callback(server.shutdown)
+        free = os.dup(0)
+        os.close(free)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, usual[1]))  # one: serving itself needs it
+            serving.start()
+            time.sleep(0.1)
+            begun = time.process_time()
+            time.sleep(0.4)
+            assert time.process_time() - begun < 0.15
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+
+
+def test_a_client_that_does_not_read_holds_up_nobody_and_leaves_nothing(tmp_path: Path) -> None:
+    with _serving(tmp_path, context=100_000, parallel=1) as running, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", running.server.server_address[1]))
+        body = json.dumps({"prompt": "a", "stream": True, "max_tokens": 30_000})
+        head = f"POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: {len(body)}\r\n\r\n"
+        slow.sendall((head + body).encode())
+        assert slow.recv(1) == b"H"
+        assert running.ask("/v1/chat/completions", {"messages": HELLO, "max_tokens": 3})[0] == 200
+        _wait_until_idle(running)
+
+
+@pytest.mark.parametrize("sent", ["", "POST /v1/comp", "{head}", '{head}{"prompt"', '{head}{"prompt": "a"}'])
+def test_a_client_may_vanish_at_any_moment(tmp_path: Path, sent: str) -> None:
+    head = f"POST /v1/completions HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: 15\r\n\r\n"
+    with _serving(tmp_path, '{"token_ms": 20}', context=10_000, parallel=1) as running:
+        before = threading.active_count()
+        waiting = [socket.create_connection(("127.0.0.1", running.server.server_address[1])) for _number in range(5)]
+        for connection in waiting:
+            connection.sendall(sent.replace("{head}", head).encode())
+        time.sleep(0.2)
+        for connection in waiting:
+            connection.close()
+        _wait_until_idle(running)
+        deadline = time.monotonic() + 5
+        while threading.active_count() > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert running.ask("/v1/completions", {"prompt": "a", "max_tokens": 2})[0] == 200
 
 
 def test_a_connection_is_kept_for_many_requests_and_streams(running: Running) -> None:

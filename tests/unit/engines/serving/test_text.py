@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ultralab.engines.serving.text import Detokenizer, Part, Splitter, Stops, opens_thinking
@@ -23,6 +23,7 @@ def _words(tokens: Sequence[int]) -> str:
     return " ".join(f"w{token}" for token in tokens)
 
 
+@settings(deadline=None)
 @given(st.text(), st.binary())
 def test_bytes_come_out_as_the_text_they_are(text: str, prompt: bytes) -> None:
     machine = Detokenizer(_bytes, [*prompt, 10])
@@ -30,6 +31,7 @@ def test_bytes_come_out_as_the_text_they_are(text: str, prompt: bytes) -> None:
     assert "".join(pieces) + machine.finish() == text
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\ufffd"), min_size=1))
 def test_a_character_is_held_back_until_it_is_whole(text: str) -> None:
     machine = Detokenizer(_bytes)
@@ -37,6 +39,13 @@ def test_a_character_is_held_back_until_it_is_whole(text: str) -> None:
     for end, token in enumerate(text.encode(), 1):
         shown += machine.feed(token)
         assert shown == text.encode()[:end].decode(errors="ignore")
+
+
+def test_tokens_that_always_end_inside_a_character_lose_none() -> None:
+    content = ("你好吗" * 30).encode()
+    cuts = [content[:1], *(content[at : at + 3] for at in range(1, len(content), 3))]
+    machine = Detokenizer(lambda tokens: b"".join(cuts[token] for token in tokens).decode(errors="replace"))
+    assert "".join(machine.feed(token) for token in range(len(cuts))) + machine.finish() == content.decode()
 
 
 def test_bytes_that_are_no_text_are_shown_in_the_end() -> None:
@@ -51,6 +60,7 @@ def test_bytes_that_are_no_text_are_not_held_back_for_ever() -> None:
     assert "".join(machine.feed(0xFF) for _number in range(100)).count("\ufffd") >= 80
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 99), min_size=1), st.lists(st.integers(0, 99), min_size=1, max_size=60))
 def test_a_word_is_written_as_it_follows_the_prompt(prompt: list[int], tokens: list[int]) -> None:
     machine = Detokenizer(_words, prompt)
@@ -58,6 +68,7 @@ def test_a_word_is_written_as_it_follows_the_prompt(prompt: list[int], tokens: l
     assert _words(prompt) + text == _words(prompt + tokens)
 
 
+@settings(deadline=None)
 @given(st.text("ab\n", max_size=40), st.lists(st.text("ab\n", max_size=4), max_size=3), st.data())
 def test_text_ends_before_the_first_stop_text(text: str, stops: list[str], data: st.DataObject) -> None:
     machine = Stops(stops)
@@ -132,12 +143,14 @@ def test_a_call_without_a_closing_text_goes_to_the_end() -> None:
     assert _split(Splitter(None, ("[CALL]", "")), list("a[CALL]{}")) == [("text", "a"), ("call", "{}")]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("<think>/cal ", max_size=5)))
 def test_without_markers_everything_is_text(pieces: list[str]) -> None:
     text = "".join(pieces)
     assert _split(Splitter(None, None, inside=True), pieces) == ([("text", text)] if text else [])
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["<think>", "</think>", "<call>", "</call>", "<", "th", "x ", "\n"])))
 def test_no_letter_is_lost(pieces: list[str]) -> None:
     parts = _split(Splitter(THINKING, CALLING), pieces)

@@ -54,7 +54,7 @@ def test_another_interpreter_says_the_same_of_itself(tmp_path: Path) -> None:
         (None, "is not installed"),
         ("echo hello", "is no Python interpreter"),
         ("echo '[]'", "is no Python interpreter"),
-        ("exit 3", "failed with status 3"),
+        ("exit 3", "is no Python interpreter"),
         ("""echo '{"python": [3, 9], "packages": {}, "transformers": ""}'""", "is Python 3.9, and 3.11 is needed"),
         ("""echo '{"python": [3, 12], "packages": {"torch": "2"}, "transformers": ""}'""", "transformers, safetensors"),
     ],

@@ -124,6 +124,32 @@ def test_the_cache_of_earlier_requests_changes_nothing_but_the_work(model: Torch
         assert tokens(steps) == generated(plain, wanted.prompt, 8)
 
 
+def test_a_step_that_failed_halfway_leaves_nothing_to_begin_with(folder: Path, plain: Any) -> None:
+    """Out of memory in the second layer: the first has read the token, and the cache is no text's any more."""
+    import torch
+
+    model = loaded(folder)
+    prompt = tuple(model.encode(TEXT, special=True))
+    model.begin(1, Job(prompt, 8, GREEDY))
+    while not tokens(model.step()):
+        pass
+    said = generated(plain, prompt, 1)
+
+    def fail(_module: Any, _given: Any) -> None:
+        raise torch.OutOfMemoryError("no room")
+
+    layer = model._model.model.layers[1]
+    hook = layer.register_forward_pre_hook(fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        model.step()
+    hook.remove()
+    model.end(1)
+    longer = (*prompt, *said, 77, 78)
+    steps = finish(model, {2: Job(longer, 8, GREEDY)})[2]
+    assert tokens(steps) == generated(plain, longer, 8)
+    assert steps[0].cached == 0
+
+
 def test_a_kept_prompt_comes_back_in_another_process(model: TorchModel, folder: Path, tmp_path: Path) -> None:
     from safetensors import safe_open
 

@@ -16,8 +16,10 @@ def refusal(engine: Engine, model: ModelFile, options: LoadOptions) -> Refusal |
     if problem := wrong(options):
         return problem
     if engine.formats and model.format not in engine.formats:
+        unpacks = model.format == "gguf" and "safetensors" in engine.formats
         return Refusal(
-            _("The engine {engine} cannot load the format {format}.").format(engine=engine.name, format=model.format)
+            _("The engine {engine} cannot load the format {format}.").format(engine=engine.name, format=model.format),
+            _("Many GGUF models can be unpacked for it: ultralab models convert --to safetensors.") if unpacks else "",
         )
     return not_taken(engine.name, engine.options, options) or engine.refusal(model, options)
 
@@ -49,7 +51,7 @@ def require(engine: Engine, model: ModelFile, options: LoadOptions, others: Iter
     names = [one.name for one in able(candidates, model, options)]
     hints = [problem.hint] if problem.hint else []
     if names:
-        hints.append(_("Engines that can: {names}.").format(names=", ".join(names)))
+        hints.append(_("Engines that can: {names}.").format(names=_(", ").join(names)))
     raise Unsupported(
         _("{title}: {reason}").format(title=model.title, reason=problem.reason),
         hint=" ".join(hints) or _("What each engine loads and takes: ultralab engines list --options."),

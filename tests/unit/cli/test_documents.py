@@ -11,7 +11,7 @@ import pytest
 from ultralab.cli.main import build
 
 ROOT = Path(__file__).resolve().parents[3]
-GUIDES = ("docs/models", "docs/other_tools", "docs/jobs", "README")
+GUIDES = ("docs/engines", "docs/models", "docs/other_tools", "docs/jobs", "README")
 _CODE = re.compile(r"```sh\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 
@@ -58,7 +58,7 @@ def test_every_option_of_the_guide_belongs_to_a_command_of_models(language: str)
     assert named - known == set()
 
 
-@pytest.mark.parametrize("guide", ["docs/models", "README"])
+@pytest.mark.parametrize("guide", ["docs/models", "docs/engines", "README"])
 def test_both_languages_name_the_same_code(guide: str) -> None:
     english, chinese = (
         {part for line in _code(ROOT / f"{guide}{language}.md") for part in (_OPTION.findall(line) or [line])}

@@ -49,7 +49,7 @@ def _draw(console: Console, data: Sequence[Mapping[str, Any]], *, with_options: 
         )
         name = one["engine"] + (" *" if one["default"] else "")
         made.add_row(
-            name, here, ", ".join(one["formats"]) or "–", ", ".join(_capability(c) for c in one["capabilities"])
+            name, here, _(", ").join(one["formats"]) or "–", ", ".join(_capability(c) for c in one["capabilities"])
         )
     console.print(made)
     console.print(Text(_("* the setting engines.default"), style="dim"))
@@ -67,7 +67,7 @@ def _options(console: Console, one: Mapping[str, Any]) -> None:
 
     made = table(_("Option"), _("Meaning"), _("Takes"), _("Here"), title=one["engine"])
     for option in one["options"]:
-        takes = ", ".join(option["only"]) or option["takes"]
+        takes = _(", ").join(option["only"]) or option["takes"]
         made.add_row(option["option"], option["meaning"], takes, option["note"])
     console.print(made)
 

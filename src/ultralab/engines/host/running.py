@@ -28,7 +28,8 @@ from ultralab.system import clock, process
 
 _OF_THE_DYING: Final = (401, 403, 503)
 """An error that came as an HTTP answer came from somebody who lives. But our own process knows our secret and was ready:
-who denies it is about to end (llama-server forgets its keys first), or is another program on a port that became free."""
+who denies it is about to end (so "Invalid API Key" was answered once by llama.cpp's server whose launcher had been
+killed), or is another program on a port that became free."""
 
 
 @dataclass(frozen=True)

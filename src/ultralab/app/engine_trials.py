@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ultralab.app.engines import every, named, require_known
+from ultralab.app.engines import engine_log, every, model_file, named, require_known
 from ultralab.app.lab import Lab
 from ultralab.engines.types import NO_SHAPE, ModelFile
 from ultralab.kernel.errors import EngineFailed, UltralabError
@@ -50,9 +50,11 @@ def _loaded(lab: Lab, engine: Engine, folder: Path) -> dict[str, Any]:
     from ultralab.engines.options import LoadOptions
 
     model = _model(lab, engine, folder)
+    if model is None:
+        said = _("{name}: there is no model to try it with.").format(name=engine.name)
+        return _result(engine, "missing", said)
     options = LoadOptions(context=_CONTEXT, threads=1)
-    log = folder / f"{engine.name}.log"
-    with loaded(engine, Request(model, options), ledger=lab.ledger, log=log) as running:
+    with engine_log(lab) as log, loaded(engine, Request(model, options), ledger=lab.ledger, log=log) as running:
         return _spoken(engine, running)
 
 
@@ -90,19 +92,20 @@ def _spoken(engine: Engine, running: Loaded) -> dict[str, Any]:
     return _result(engine, "passed", said, version=running.version)
 
 
-def _model(lab: Lab, engine: Engine, folder: Path) -> ModelFile:
-    """The tiny model in a format that the engine loads, written once."""
-    from ultralab.app.engines import model_file
+def _model(lab: Lab, engine: Engine, folder: Path) -> ModelFile | None:
+    """The tiny model in a format that the engine loads, written once; None where it loads neither of its two."""
     from ultralab.engines.tiny import write_gguf, write_hf
 
     if "gguf" in engine.formats:
         path = folder / "tiny.gguf"
         if not path.exists():
             write_gguf(path)
-    else:
+    elif "safetensors" in engine.formats:
         path = folder / "tiny"
         if not path.exists():
             write_hf(path)
+    else:
+        return None
     return model_file(lab, str(path))
 
 

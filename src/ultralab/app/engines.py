@@ -142,10 +142,9 @@ def serving(
     model = found(lab, ref, engine_name)
     chosen = choose(lab, model, options, engine_name)
     options = settled(lab, wanted, options, chosen)
-    choice.require(chosen, model, options)
     request = Request(model, options, _beside(lab, chosen, model, options))
     with (
-        _log(lab) as log,
+        engine_log(lab) as log,
         loaded(chosen, request, ledger=lab.ledger, log=log, progress=progress) as running,
     ):
         yield chosen, model, running
@@ -215,7 +214,7 @@ def _secret(lab: Lab, name: str) -> str:
 
 
 @contextmanager
-def _log(lab: Lab) -> Iterator[Path]:
+def engine_log(lab: Lab) -> Iterator[Path]:
     """Where an engine's log goes: the lab's ``state/engines``; without a lab, or where that cannot be written, a folder for
     temporary files. It is kept where an error names it; of a lab's the newest ones.
     """
